@@ -1,9 +1,10 @@
-"""One tree of errors, each class with the reason it leads to, and `Problem`: a mistake in a policy file with its place."""
+"""One tree of errors, each with the reason it leads to, and `Problem`: a mistake in a policy file with its place."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from authz.model import MessageId, Reason
 
@@ -14,11 +15,12 @@ class AuthzError(Exception):
     reason: Reason = Reason.INTERNAL
 
 
-class MalformedMessage(AuthzError):
+class MalformedMessage(AuthzError):  # noqa: N818 - the field says "malformed message", not "error"
     """A request that cannot be read without doubt.
 
     `kind` is a short stable word for the metric of malformed requests, `code` the JSON-RPC error code and `status`
-    the HTTP status that the protocol wants for it, `id` the request's own id where it could be read.
+    the HTTP status that the protocol wants for it, `id` the request's own id where it could be read, `data` what the
+    protocol wants beside the code (the supported versions).
     The text names what was expected and never repeats what was sent.
     """
 
@@ -33,6 +35,7 @@ class MalformedMessage(AuthzError):
         status: int = 400,
         reason: Reason = Reason.MALFORMED,
         id: MessageId = None,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(text)
         self.kind = kind
@@ -40,6 +43,7 @@ class MalformedMessage(AuthzError):
         self.status = status
         self.reason = reason
         self.id = id
+        self.data = data
 
 
 class StoreError(AuthzError):

@@ -17,6 +17,10 @@ MessageId: TypeAlias = str | int | None
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+def _nothing() -> Mapping[str, Any]:
+    return NOTHING  # Python 3.11 takes a mappingproxy, which has no hash there, for a mutable default
+
+
 class Effect(enum.StrEnum):
     """What is done with a call."""
 
@@ -73,7 +77,8 @@ class HttpRequest:
     bytes (-1: not said). `body_is_text` is true where the proxy sent the body as a string, in which every byte
     that is not UTF-8 was replaced by `!`. `verified` is the metadata that earlier filters of the proxy wrote, by
     filter name; `context` is what the proxy's route says (the client cannot set it). `stream_id` is the proxy's own
-    id of the request, `caller` the transport peer that asked for the check.
+    id of the request, `caller` the transport peer that asked for the check, `wire` the check as it arrived: the same
+    bytes mean that the proxy asks a second time.
     """
 
     method: str
@@ -86,10 +91,11 @@ class HttpRequest:
     protocol: str = ""
     source_address: str = ""
     peer: str = ""
-    verified: Mapping[str, JsonObject] = NOTHING
-    context: Mapping[str, str] = NOTHING
+    verified: Mapping[str, JsonObject] = field(default_factory=_nothing)
+    context: Mapping[str, str] = field(default_factory=_nothing)
     stream_id: str = ""
     caller: str = ""
+    wire: bytes = b""
 
 
 class Era(enum.Enum):
@@ -147,7 +153,7 @@ class Message:
     method: str
     id: MessageId = None
     targets: tuple[Target, ...] = ()
-    arguments: JsonObject = NOTHING
+    arguments: JsonObject = field(default_factory=_nothing)
     continuation: bool = False
     reference_only: bool = False
     wants_task: bool = False
@@ -187,7 +193,7 @@ class Principal:
     client_id: str = ""
     groups: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
-    claims: JsonObject = NOTHING
+    claims: JsonObject = field(default_factory=_nothing)
     absent: frozenset[str] = frozenset()
     peer: str = ""
     verified: bool = False
@@ -201,7 +207,8 @@ class Call:
     """The question: this principal, this method on these targets of this server, with these arguments, now.
 
     `now` is wall-clock seconds since the epoch (for conditions); limits use the store's own monotonic clock.
-    `address` is the source address that limits count where nobody is verified (IPv6: its /64).
+    `address` is the source address that limits count where nobody is verified (IPv6: its /64). `origin` is the
+    browser's Origin header, None where there is none.
     """
 
     server: str
@@ -212,7 +219,8 @@ class Call:
     address: str = ""
     host: str = ""
     path: str = ""
-    headers: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=_nothing)
+    origin: str | None = None
     now: float = 0.0
 
 
@@ -263,6 +271,9 @@ class Approval:
     rule: str
     timeout: float
     by: tuple[str, ...] = ()
+
+
+Obligation: TypeAlias = Charge | Approval
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,9 +335,8 @@ class Evaluation:
     reason_text: str = ""
     detail: str = ""
     target: str = ""
-    obligations: tuple[Charge | Approval, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
     disclose: Disclose | None = None
-    scopes: tuple[str, ...] = ()
     trace: tuple[Step, ...] = ()
 
 

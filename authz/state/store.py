@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from authz.model import Approval, Charge, Discharge
+from authz.model import Discharge, Obligation
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Attempt:
     `peek` asks what would happen and pays nothing.
     """
 
-    parts: Sequence[Sequence[Charge | Approval]]
+    parts: Sequence[Sequence[Obligation]]
     repeat_key: bytes = b""
     peek: bool = False
 

@@ -1,0 +1,68 @@
+# Thin: each line is one that a person could type. Needs python3 >= 3.11 with its venv package, and make.
+
+PYTHON ?= python3
+PYTEST ?=
+BIN = .venv/bin
+PB = authz
+LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+PIP = --quiet --disable-pip-version-check --no-input
+
+.PHONY: help demo test check check-pb format proto lock wheel clean
+
+help:
+	@echo "make demo | test | check | format | proto | lock | wheel | clean"
+
+demo: .venv/ready
+	$(BIN)/mcp-authz demo
+
+test: .venv/ready .venv-mcp1/ready
+	$(BIN)/pytest $(PYTEST)
+
+check: .venv/ready check-pb
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mcp-authz validate policies
+
+# generated code is what the .proto files give
+check-pb: .venv/ready
+	rm -rf build/pb && mkdir -p build/pb/envoy/pb build/pb/policy/pb
+	$(MAKE) --no-print-directory proto PB=build/pb
+	diff -r -x __init__.py -x __pycache__ build/pb/envoy/pb authz/envoy/pb
+	diff -r -x __init__.py -x __pycache__ build/pb/policy/pb authz/policy/pb
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: .venv/ready
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=$(PB)/envoy/pb --pyi_out=$(PB)/envoy/pb protos/ext_authz.proto
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=$(PB)/policy/pb --pyi_out=$(PB)/policy/pb protos/cel_syntax.proto
+
+# newer versions, within the bounds of pyproject.toml
+lock: .venv/ready
+	$(BIN)/$(LOCK) --upgrade --all-extras pyproject.toml -o requirements/lock.txt
+	$(BIN)/$(LOCK) --upgrade requirements/mcp1.in -o requirements/mcp1.txt
+
+wheel: .venv/ready
+	$(BIN)/pip wheel $(PIP) --no-deps --no-build-isolation --wheel-dir dist .
+
+clean:
+	rm -rf .venv .venv-mcp1 build dist
+
+# Everything, from one lock file with hashes. Made anew when the lock file changes.
+.venv/locked: requirements/lock.txt
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install $(PIP) --require-hashes -r requirements/lock.txt
+	touch $@
+
+.venv/ready: .venv/locked pyproject.toml
+	$(BIN)/pip install $(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The client of the 1.x line cannot live beside the 2.x one: a place of its own, for the tests only.
+.venv-mcp1/ready: requirements/mcp1.txt
+	$(PYTHON) -m venv --clear .venv-mcp1
+	.venv-mcp1/bin/pip install $(PIP) --require-hashes -r requirements/mcp1.txt
+	touch $@

@@ -1,0 +1,172 @@
+"""The command line: what was typed -> one command's function and its exit code. Decides nothing itself.
+
+Each command imports its rooms when it runs, so that `--help` and `version` answer at once.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from authz.app import configuration
+from authz.app.settings import Settings, table
+from authz.errors import AuthzError
+
+app = typer.Typer(
+    name="mcp-authz",
+    help="Decides MCP tool calls for Envoy's external authorization filter.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # panels cut long options off at 80 columns
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Format(enum.StrEnum):
+    """How a command prints what it found."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="settings file (YAML) [env: MCP_AUTHZ_CONFIG]")
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="for people or for scripts")]
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is said in words, without a traceback, with exit code 2."""
+    try:
+        app()
+    except AuthzError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more while it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
+
+
+def _settings_from(config: Path | None, **flags: Any) -> Settings:
+    return configuration.load(flags, os.environ, file=config)
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """`command(config, flags)` as a function that typer shows with one option for each setting of the table."""
+
+    def called(config: Path | None = None, **flags: Any) -> None:
+        command(config, flags)
+
+    parameters = [inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigOption)]
+    for setting in table().values():
+        kind = setting.about.kind
+        if kind is None:
+            continue
+        names = [f"{setting.flag}/--no-{setting.flag[2:]}"] if kind.switch else [setting.flag]
+        option = typer.Option(
+            *names,
+            metavar=None if kind.switch else kind.shown,
+            help=f"{setting.about.help} [default: {setting.shown.strip('*')}; env: {setting.variable}]",
+            show_default=False,
+        )
+        annotation: Any = bool | None if kind.switch else list[str] | None if setting.about.many else str | None
+        parameters.append(
+            inspect.Parameter(
+                setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, option]
+            )
+        )
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    return called
+
+
+@app.command("serve")
+@_with_settings
+def serve(config: Path | None, flags: dict[str, Any]) -> None:
+    """Answer the proxy's checks until SIGTERM. SIGHUP loads the policies again and reopens the audit file."""
+    settings = configuration.load(flags, os.environ, file=config, need=("policies", "listen"))
+    from authz.app.commands import serve as command
+
+    raise typer.Exit(command.run(settings))
+
+
+@app.command("validate")
+def validate(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="the directory of policy files")],
+    config: ConfigOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Show every problem (exit 2) and warning (exit 1) of a directory of policies with its place."""
+    from authz.app.commands import validate as command
+
+    raise typer.Exit(command.run(directory, _settings_from(config), as_json=form is Format.JSON))
+
+
+@app.command("explain")
+def explain(
+    policies: Annotated[str | None, typer.Option(metavar="DIR", help="the directory of policy files")] = None,
+    tool: Annotated[str | None, typer.Option(metavar="NAME", help="explain a tools/call of this tool")] = None,
+    args: Annotated[str | None, typer.Option(metavar="JSON", help="its arguments, an object")] = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="explain this request: `curl -v` output, raw HTTP or HAR; - reads stdin"),
+    ] = None,
+    server: Annotated[str | None, typer.Option(metavar="NAME", help="the server that the route names")] = None,
+    principal: Annotated[str | None, typer.Option(metavar="ID", help="who asks; left out: nobody verified")] = None,
+    group: Annotated[list[str] | None, typer.Option(metavar="NAME", help="a group of the principal")] = None,
+    client: Annotated[str | None, typer.Option(metavar="ID", help="the OAuth client of the principal")] = None,
+    scope: Annotated[list[str] | None, typer.Option(metavar="NAME", help="a scope of the principal's token")] = None,
+    claim: Annotated[list[str] | None, typer.Option(metavar="NAME=JSON", help="a further claim of the token")] = None,
+    header: Annotated[list[str] | None, typer.Option(metavar="K:V", help="a request header")] = None,
+    config: ConfigOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Show what one call gets and why: every rule that was tried, what is owed, the exact answer. Exit 1: denied."""
+    from authz.app.commands import explain as command
+
+    settings = configuration.load({"policies": policies}, os.environ, file=config, need=("policies",))
+    question = command.Question(
+        tool=tool,
+        arguments=args,
+        file=request,
+        server=server,
+        principal=principal,
+        groups=tuple(group or ()),
+        client=client,
+        scopes=tuple(scope or ()),
+        claims=tuple(claim or ()),
+        headers=tuple(header or ()),
+    )
+    raise typer.Exit(command.run(question, settings, as_json=form is Format.JSON))
+
+
+@app.command("demo")
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="leave everything running until Ctrl-C")] = False,
+) -> None:
+    """Start a real Envoy, an MCP server and this service, and show what each kind of call gets."""
+    from authz.app import demo as command
+
+    raise typer.Exit(command.run(keep=keep))
+
+
+@app.command("version")
+def version(form: FormatOption = Format.TEXT) -> None:
+    """Show the version."""
+    from authz.app.commands import version as command
+
+    raise typer.Exit(command.run(as_json=form is Format.JSON))
+
+
+if __name__ == "__main__":
+    main()

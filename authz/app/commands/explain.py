@@ -1,0 +1,175 @@
+"""`mcp-authz explain`: one request against the policies -> every rule tried, what is owed, the exact answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from authz.app import wiring
+from authz.app.question import Question
+from authz.app.reload import Loader
+from authz.app.settings import Settings
+from authz.engine import Engine, Explanation
+from authz.model import Approval, Charge, Decision, Effect, Principal, Reply
+from authz.state.memory import MemoryStore
+
+__all__ = ["Question", "run"]
+
+
+def run(question: Question, settings: Settings, *, as_json: bool) -> int:
+    """0 if the call is allowed, 1 if it is denied; mistakes raise AuthzError. Counts nothing and writes nothing."""
+    request = question.request(wiring.identities(settings))
+    policies = Loader(settings.policies, wiring.policy_context(settings)).first().policies
+    for problem in policies.problems:
+        print(problem, file=sys.stderr)
+    engine = Engine(policies, MemoryStore(), (), wiring.engine_settings(settings), new_id=lambda: "explained")
+    explanation = asyncio.run(engine.explain(request))
+    if as_json:
+        print(json.dumps(_as_data(explanation, policies.revision), indent=2))
+    else:
+        console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+        for line in _lines(explanation, policies.revision):
+            console.print(line)
+    return 0 if explanation.reply.allowed else 1
+
+
+def _lines(explanation: Explanation, revision: str) -> Iterator[Text]:
+    for decision, owed in zip(explanation.decisions, explanation.obligations, strict=True):
+        yield _verdict(decision)
+        for text in (decision.reason_text, decision.detail, decision.cause):
+            if text:
+                yield Text(f"  {_visible(text)}")
+        yield from _section("owed", [(_owed(one), "", "") for one in owed])
+        if decision.limits:
+            yield Text(f"  exhausted: {', '.join(decision.limits)}; retry after {decision.retry_after:g} s")
+    server = explanation.decisions[0].server or "none"
+    yield Text(f"\nserver {server}, revision {revision}, asked by {_who(explanation.principal)}")
+    yield from _section("tried", [(step.place, step.result, step.detail) for step in explanation.steps])
+    yield from _section(
+        "shadow",
+        [(one.policy, f"would {one.effect}", f"{one.reason} {one.rule}".strip()) for one in explanation.shadowed],
+    )
+    yield from _answer(explanation.reply)
+
+
+def _verdict(decision: Decision) -> Text:
+    allowed = decision.effect is Effect.ALLOW
+    line = Text("allow" if allowed else "deny", style="bold green" if allowed else "bold red")
+    name = decision.message.targets[0].name if decision.message.targets else ""
+    asked = " ".join(part for part in (decision.message.method, name) if part)
+    if asked:
+        line.append(f" {_visible(asked)}", style="not bold default")
+    line.append(f": {decision.reason}", style="not bold default")
+    if decision.rule:
+        line.append(f" by {decision.rule}", style="not bold default")
+    return line
+
+
+def _section(title: str, rows: Sequence[tuple[str, str, str]]) -> Iterator[Text]:
+    if not rows:
+        return
+    yield Text(f"{title}:", style="bold")
+    first = max(len(row[0]) for row in rows)
+    second = max(len(row[1]) for row in rows)
+    for place, result, detail in rows:
+        yield Text(f"  {_visible(place):{first}}  {_visible(result):{second}}  {_visible(detail)}".rstrip())
+
+
+def _owed(owed: Charge | Approval) -> str:
+    if isinstance(owed, Charge):
+        limit = owed.limit
+        per = [f"{part} {value!r}" if value else part for part, value in owed.descriptor]
+        if owed.session:
+            per.append(f"session {owed.session!r}")
+        counted = f", counted for {', '.join(per)}" if per else ""
+        return f"{limit.name}: {owed.cost:g} of {limit.max} in {limit.window:g} s{counted}"
+    by = f" by {', '.join(owed.by)}" if owed.by else ""
+    return f"approval for {owed.rule}{by} within {owed.timeout:g} s"
+
+
+def _who(principal: Principal) -> str:
+    if not principal.verified:
+        return f"nobody verified (connection of {principal.peer})" if principal.peer else "nobody verified"
+    said = [f"{principal.id} (source {principal.source})"]
+    said += [f"groups {', '.join(sorted(principal.groups))}"] if principal.groups else []
+    said += [f"client {principal.client_id}"] if principal.client_id else []
+    said += [f"scopes {', '.join(sorted(principal.scopes))}"] if principal.scopes else []
+    return _visible(", ".join(said))
+
+
+def _answer(reply: Reply) -> Iterator[Text]:
+    if reply.allowed:
+        yield Text("\nthe proxy sends the request on to the server", style="bold")
+        for name, value in reply.headers:
+            yield Text(f"  {name}: {value} (added to the server's answer)")
+        return
+    yield Text("\nthe client gets:", style="bold")
+    yield Text(f"  HTTP {reply.status}")
+    for name, value in reply.headers:
+        yield Text(f"  {name}: {value}")
+    if reply.body:
+        yield Text(f"\n  {reply.body.decode('utf-8', 'backslashreplace')}")
+
+
+def _as_data(explanation: Explanation, revision: str) -> dict[str, Any]:
+    principal, reply = explanation.principal, explanation.reply
+    return {
+        "allowed": reply.allowed,
+        "revision": revision,
+        "server": explanation.decisions[0].server,
+        "principal": {
+            "verified": principal.verified,
+            "id": principal.id,
+            "issuer": principal.issuer,
+            "source": principal.source,
+            "client_id": principal.client_id,
+            "groups": sorted(principal.groups),
+            "scopes": sorted(principal.scopes),
+            "peer": principal.peer,
+        },
+        "messages": [
+            {
+                "method": decision.message.method,
+                "targets": [{"kind": target.kind, "name": target.name} for target in decision.message.targets],
+                "effect": decision.effect,
+                "reason": decision.reason,
+                "rule": decision.rule,
+                "reason_text": decision.reason_text,
+                "detail": decision.detail,
+                "cause": decision.cause,
+                "owed": [_owed_data(one) for one in owed],
+                "exhausted": list(decision.limits),
+                "retry_after": decision.retry_after,
+            }
+            for decision, owed in zip(explanation.decisions, explanation.obligations, strict=True)
+        ],
+        "tried": [{"place": one.place, "result": one.result, "detail": one.detail} for one in explanation.steps],
+        "shadow": [
+            {"policy": one.policy, "effect": one.effect, "reason": one.reason, "rule": one.rule}
+            for one in explanation.shadowed
+        ],
+        "answer": {
+            "status": None if reply.allowed else reply.status,
+            "headers": [list(pair) for pair in reply.headers],
+            "body": reply.body.decode("utf-8", "backslashreplace"),
+        },
+    }
+
+
+def _owed_data(owed: Charge | Approval) -> dict[str, Any]:
+    if isinstance(owed, Charge):
+        limit = owed.limit
+        per = [list(pair) for pair in owed.descriptor] + ([["session", owed.session]] if owed.session else [])
+        return {"limit": limit.name, "max": limit.max, "window": limit.window, "cost": owed.cost, "per": per}
+    return {"approval": owed.rule, "by": list(owed.by), "timeout": owed.timeout}
+
+
+def _visible(text: str) -> str:
+    """`text` on one line of a terminal, whatever an agent put into it."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,39 @@
+"""`mcp-authz serve`: settings -> a running service, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+
+from authz.app import logs
+from authz.app.serve import Service, load, say_on_stdout
+from authz.app.settings import Settings
+from authz.errors import PolicyError, SettingsError
+
+_log = logging.getLogger("mcp_authz.serve")
+
+
+def run(settings: Settings) -> int:
+    """0 after SIGTERM; 2 where settings or policies cannot be used, with every problem in the log."""
+    with logs.started(settings.log_level, settings.log_format):
+        try:
+            loader, loaded = load(settings)
+            # What is loaded now stays: without this each full collection would walk through all policies.
+            gc.collect()
+            gc.freeze()
+
+            async def serve() -> None:
+                await Service(settings, loader, loaded).run(say_on_stdout)
+
+            asyncio.run(serve())
+        except PolicyError:
+            _log.error("not started: the policies cannot be used")
+            return 2
+        except SettingsError as error:
+            for line in str(error).splitlines():
+                _log.error("%s", line)
+            return 2
+    sys.stdout.flush()
+    return 0

@@ -1,0 +1,108 @@
+"""The `identity` list of a settings file -> identity sources, or every problem in it (policy.md 9).
+
+Knows no other setting and never sees a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from authz.app import values
+from authz.app.values import nearest
+from authz.errors import Problem
+from authz.identity import CLAIM_TYPES, IdentitySource, SourceKind
+from authz.policy.document import Document, Path
+
+_COMMON = ("name", "from", "absent")
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "jwt_authn": (*_COMMON, "payload", "issuer", "id", "groups", "client_id", "scopes", "claims"),
+    "header": (*_COMMON, "issuer", "id", "groups", "client_id", "scopes"),
+    "peer": _COMMON,
+}
+_HEADER_NAMES = ("id", "groups", "client_id", "scopes")
+
+
+class _Refused(Exception):  # noqa: N818 - no error: the problem is noted and the entry left out
+    """A value that cannot be used, at this path."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        super().__init__(text)
+        self.path = path
+
+
+def compile_identities(document: Document, raw: object) -> tuple[tuple[IdentitySource, ...], list[Problem]]:
+    """The sources in `raw`, which is what `document` has under `identity`, and what is wrong with the others."""
+    if not isinstance(raw, list):
+        return (), [document.problem(("identity",), f"expected a list of identity sources, got {_kind(raw)}")]
+    sources: dict[str, IdentitySource] = {}
+    problems = []
+    for at, entry in enumerate(raw):
+        path: Path = ("identity", at)
+        try:
+            source = _compile(path, entry)
+        except _Refused as refused:
+            problems.append(document.problem(refused.path, str(refused)))
+            continue
+        if source.name in sources:
+            problems.append(document.problem((*path, "name"), f"the name {source.name!r} is used twice"))
+        sources[source.name] = source
+    return tuple(sources.values()), problems
+
+
+def _compile(path: Path, entry: object) -> IdentitySource:
+    if not isinstance(entry, dict):
+        raise _Refused(path, f"expected an identity source such as {{name: corp, from: jwt_authn}}, got {_kind(entry)}")
+    for key in ("name", "from"):
+        if key not in entry:
+            raise _Refused(path, f"expected the key {key}")
+    kind = entry["from"]
+    if kind == "jwt":
+        raise _Refused((*path, "from"), "jwt (verified by this service) is not implemented yet")
+    if kind not in _KEYS:
+        raise _Refused((*path, "from"), f"expected one of {', '.join(_KEYS)}, got {kind!r}{nearest(str(kind), _KEYS)}")
+    for key in entry:
+        if key not in _KEYS[kind]:
+            known = ", ".join(_KEYS[kind])
+            raise _Refused((*path, key), f"expected one of {known} where from is {kind}{nearest(key, _KEYS[kind])}")
+    name = entry["name"]
+    # Entries of `principals` are written NAME/ID and group:NAME/ID.
+    if not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("/: *"):
+        raise _Refused((*path, "name"), f"expected a name without space, '/', ':' and '*', got {name!r}")
+    if entry.get("absent", "empty") != "empty":
+        raise _Refused((*path, "absent"), f"expected empty, or no such key, got {entry['absent']!r}")
+    if kind == "header" and "id" not in entry:
+        raise _Refused(path, "expected the key id: the header that the proxy sets and strips")
+    fields = dict(_fields(path, kind, entry))
+    return IdentitySource(name=name, kind=SourceKind(kind), absent_empty="absent" in entry, **fields)
+
+
+def _fields(path: Path, kind: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key in entry.keys() - {*_COMMON}:
+        value = entry[key]
+        if key == "claims":
+            yield key, _claims((*path, key), value)
+            continue
+        if not isinstance(value, str) or not value or not value.isprintable():
+            raise _Refused((*path, key), f"expected text, got {value!r}")
+        if kind == "header" and key in _HEADER_NAMES:
+            try:
+                value = values.HEADER.parse(value)
+            except ValueError as error:
+                raise _Refused((*path, key), str(error)) from None
+        yield key, value
+
+
+def _claims(path: Path, raw: object) -> Mapping[str, str]:
+    if not isinstance(raw, dict):
+        raise _Refused(path, f"expected claims with their types such as {{team: string}}, got {_kind(raw)}")
+    for name, kind in raw.items():
+        if not isinstance(kind, str) or kind not in CLAIM_TYPES:
+            known = ", ".join(CLAIM_TYPES)
+            raise _Refused((*path, name), f"expected one of {known}, got {kind!r}{nearest(str(kind), CLAIM_TYPES)}")
+    return dict(raw)
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "a mapping", list: "a list", bool: "a boolean", int: "a number", float: "a number", str: "a text"}
+    return kinds.get(type(value), "nothing")

@@ -1,0 +1,230 @@
+"""A directory that changes -> the policies in force: watch, load beside the event loop, swap in one step.
+
+What does not load never replaces what did. Changes are found by looking (a poll of names, inodes, sizes and times),
+as inotify loses a ConfigMap's inode and hears nothing of network file systems. Knows no engine and no metrics library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from authz.app.directory import Directory, Stamp, read_directory, stamp
+from authz.app.words import reason
+from authz.errors import PolicyError, Problem
+from authz.policy.compile import compile_policies
+from authz.policy.compile_file import PolicyContext
+from authz.policy.selection import PolicySet
+
+log = logging.getLogger("mcp_authz.reload")
+
+INTERVAL = 0.5  # seconds between looks: an edit, its settling and its load fit in the 2 s that are promised
+SETTLE = 0.1  # a file that is being written changes again within this
+MAX_SETTLE = 5  # looks; what changes for ever is loaded all the same
+# Two writes within one tick of the file system's clock leave one stamp: content is compared until that is over.
+_EMPTY = "expected policy files (*.yaml), got none"
+_YOUNG_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What one attempt to load gave.
+
+    `policies` are those in force from now on, with the problems and warnings of this attempt; `kept` says why they
+    decide as before, "" if they are what the directory says now. `took` is in seconds.
+    """
+
+    policies: PolicySet
+    took: float
+    kept: str = ""
+
+
+class LoadObserver(Protocol):
+    """Who wants to know of every load: the log, the metrics."""
+
+    def __call__(self, loaded: Loaded) -> None:
+        """Told on the event loop, after the swap."""
+        ...
+
+
+class Loader:
+    """Reads and compiles one directory; what it remembers is only how the files looked."""
+
+    def __init__(self, root: Path, context: PolicyContext, *, owners: frozenset[int] | None = None) -> None:
+        self.root = root
+        self._context = context
+        self._owners = owners
+        self._stamp: Stamp = ()
+        self._digest = b""
+
+    def first(self) -> Loaded:
+        """The load at the start; raises PolicyError with every problem where the service must not start."""
+        started = time.perf_counter()
+        try:
+            directory = self._read()
+        except OSError as error:
+            raise PolicyError([self._problem(f"cannot be read: {reason(error)}")]) from error
+        if not directory.files and not directory.refused:
+            raise PolicyError([self._problem(_EMPTY), *directory.warnings])
+        policies = compile_directory(directory, self._context)
+        if policies.fatal:
+            raise PolicyError(policies.problems)
+        return Loaded(policies, time.perf_counter() - started)
+
+    def again(self, current: PolicySet) -> Loaded | None:
+        """Load what is there now; None where the content is what was loaded last. Never raises for what it finds."""
+        started = time.perf_counter()
+        before = self._digest
+
+        def keep(why: str, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> Loaded:
+            kept = replace(current, problems=problems, warnings=warnings)
+            return Loaded(kept, time.perf_counter() - started, why)
+
+        try:
+            directory = self._read()
+        except OSError as error:
+            # The next look differs from this, so that the directory is read as soon as it is there again.
+            self._stamp, self._digest = (), b""
+            why = f"cannot be read: {reason(error)}"
+            return keep(why, (self._problem(why),))
+        if self._digest == before:
+            return None
+        if not directory.files and not directory.refused:
+            return keep(_EMPTY, (self._problem(_EMPTY),), directory.warnings)
+        policies = compile_directory(directory, self._context, current)
+        if policies.fatal:
+            return keep("what is there cannot be used", policies.problems, policies.warnings)
+        return Loaded(policies, time.perf_counter() - started)
+
+    def changed(self) -> bool:
+        """Whether the directory may differ from what was loaded last; costs a stat for each file."""
+        try:
+            now = stamp(self.root)
+        except OSError:
+            return self._stamp != ()
+        return now != self._stamp or (bool(now) and time.time_ns() - max(seen[4] for seen in now) < _YOUNG_NS)
+
+    def looks(self) -> Stamp:
+        """How the files look now; empty where they cannot be looked at."""
+        try:
+            return stamp(self.root)
+        except OSError:
+            return ()
+
+    def _problem(self, text: str) -> Problem:
+        return Problem(str(self.root), 0, 0, "", text)
+
+    def _read(self) -> Directory:
+        # A ConfigMap may be swapped while it is read: half of the old and half of the new is neither.
+        for _ in range(3):
+            before = stamp(self.root)
+            directory = read_directory(self.root, owners=self._owners)
+            if stamp(self.root) == before:
+                break
+        self._stamp, self._digest = before, _digest(directory)
+        return directory
+
+
+class Watcher:
+    """Keeps the policies in force up to date with their directory until it is cancelled."""
+
+    def __init__(
+        self,
+        loader: Loader,
+        current: PolicySet,
+        swap: Callable[[PolicySet], None],
+        observer: LoadObserver,
+        *,
+        interval: float = INTERVAL,
+        settle: float = SETTLE,
+    ) -> None:
+        self._loader = loader
+        self._current = current
+        self._swap = swap
+        self._observer = observer
+        self._interval = interval
+        self._settle = settle
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Load now (SIGHUP), without waiting for the next look."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Look for ever. A look that fails is logged, and the next one comes all the same."""
+        while True:
+            asked = await self._pause()
+            try:
+                if asked or await asyncio.to_thread(self._loader.changed):
+                    await self._load(settle=not asked)
+            except Exception:
+                log.exception("policies: looking for changes failed, the policies in force stay")
+
+    async def _pause(self) -> bool:
+        try:
+            await asyncio.wait_for(self._asked.wait(), self._interval)
+        except TimeoutError:
+            return False
+        self._asked.clear()
+        return True
+
+    async def _load(self, *, settle: bool) -> None:
+        if settle:
+            seen = await asyncio.to_thread(self._loader.looks)
+            for _ in range(MAX_SETTLE):
+                await asyncio.sleep(self._settle)
+                now = await asyncio.to_thread(self._loader.looks)
+                if now == seen:
+                    break
+                seen = now
+        loaded = await asyncio.to_thread(self._loader.again, self._current)
+        if loaded is None:
+            if not settle:
+                log.info("policies: revision %s stays, nothing has changed", self._current.revision)
+            return
+        # One assignment on the loop: a call sees all of the old policies or all of the new.
+        self._swap(loaded.policies)
+        self._current = loaded.policies
+        self._observer(loaded)
+
+
+def compile_directory(directory: Directory, context: PolicyContext, previous: PolicySet | None = None) -> PolicySet:
+    """The policies of a directory; files that may not be used are broken files with a problem of their own."""
+    # What is refused is compiled as an empty file: it counts as one that is there and broken, and its server is known.
+    files = {**directory.files, **dict.fromkeys(directory.refused, b"")}
+    policies = compile_policies(files, context, previous)
+    problems = [problem for problem in policies.problems if problem.file not in directory.refused]
+    return replace(
+        policies,
+        problems=tuple(sorted([*problems, *directory.refused.values()])),
+        warnings=tuple(sorted([*policies.warnings, *directory.warnings])),
+    )
+
+
+def log_load(loaded: Loaded) -> None:
+    """Say in the log what was loaded; problems read exactly as `validate` prints them."""
+    for problem in loaded.policies.problems:
+        log.error("%s", problem)
+    for warning in loaded.policies.warnings:
+        log.warning("%s", warning)
+    if loaded.kept:
+        log.error("policies: kept revision %s: %s", loaded.policies.revision, loaded.kept)
+    else:
+        degraded = ", degraded" if loaded.policies.degraded else ""
+        log.info("policies: revision %s in force%s (%.0f ms)", loaded.policies.revision, degraded, loaded.took * 1000)
+
+
+def _digest(directory: Directory) -> bytes:
+    """Changes with any name, content, refusal or warning."""
+    digest = hashlib.sha256()
+    for name, content in sorted(directory.files.items()):
+        digest.update(f"{len(name)} {len(content)} ".encode() + name.encode() + content)
+    for problem in (*directory.refused.values(), *directory.warnings):
+        digest.update(b"\0" + str(problem).encode())
+    return digest.digest()

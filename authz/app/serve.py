@@ -1,0 +1,205 @@
+"""Settings -> the running service: builds every room, starts and stops them in order. Decides nothing.
+
+Start: policies, audit, operators' side, checks, watcher; only then ready. Stop: not ready, no new checks, those in
+flight answered, then everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from authz.app import wiring
+from authz.app.admin import AdminServer
+from authz.app.audit_file import AuditFile
+from authz.app.checks import Checks
+from authz.app.directory import owners_for_service
+from authz.app.metrics import Metrics
+from authz.app.reload import Loaded, Loader, Watcher, log_load
+from authz.app.settings import Settings
+from authz.app.state import ServiceState
+from authz.app.words import counted, reason
+from authz.audit import AuditSink
+from authz.engine import Engine
+from authz.envoy.authorization import Authorization
+from authz.envoy.lane import Lane
+from authz.envoy.transport import GrpcServer
+from authz.errors import PolicyError
+from authz.state.memory import MemoryStore
+
+_log = logging.getLogger("mcp_authz.serve")
+
+STDOUT = 1
+
+
+def load(settings: Settings) -> tuple[Loader, Loaded]:
+    """The first load; raises PolicyError with every problem where the service must not start."""
+    loader = Loader(settings.policies, wiring.policy_context(settings), owners=owners_for_service())
+    try:
+        loaded = loader.first()
+    except PolicyError as error:
+        for problem in error.problems:
+            _log.error("%s", problem)
+        raise
+    log_load(loaded)
+    return loader, loaded
+
+
+class Service:
+    """One run of the program, from bound sockets to the last answer."""
+
+    def __init__(self, settings: Settings, loader: Loader, loaded: Loaded) -> None:
+        self._settings = settings
+        self._loader = loader
+        self._stop = asyncio.Event()
+        self._now = asyncio.Event()
+        policies = loaded.policies
+        self._state = ServiceState(loaded, now=time.time())
+        self._metrics = Metrics()
+        self._store = MemoryStore(sessions=settings.sessions)
+        self._audit = _open_audit(settings)
+        audit: Sequence[AuditSink] = (self._audit,) if self._audit else ()
+        self._engine = Engine(
+            policies,
+            self._store,
+            (self._metrics,) if settings.audit_required else (*audit, self._metrics),
+            wiring.engine_settings(settings),
+            required=audit if settings.audit_required else (),
+        )
+        self._metrics.observe(store=self._store, audit=self._audit)
+        self._watcher = Watcher(loader, policies, self._engine.swap, self._loaded)
+        self._tell_metrics(loaded)
+        authorization = Authorization(self._engine, Lane())
+        checks = Checks(authorization.check, self._engine, self._metrics.in_flight, settings.timeout)
+        self._server = GrpcServer(
+            settings.listen,
+            checks.check,
+            max_body_bytes=settings.max_body_bytes,
+            plaintext_ok=settings.plaintext_ok,
+            socket_mode=settings.socket_mode,
+        )
+
+    async def run(self, say: Callable[[str], None]) -> None:
+        """Serve until told to stop; `say` gets the one ready line. Raises SettingsError if it cannot listen."""
+        try:
+            async with self._operators() as admin, self._checks() as bound, self._watching(), self._signals():
+                say(self._ready_line(bound, admin))
+                await self._stop.wait()
+                _log.info("draining: calls in flight have %g s", self._settings.drain)
+                self._state.draining = True
+        finally:
+            await self._store.close()
+            if self._audit:
+                await asyncio.to_thread(self._audit.close)
+        _log.info("stopped")
+
+    def stop(self) -> None:
+        """Stop, and answer what is in flight; told twice: stop at once."""
+        if self._stop.is_set():
+            self._now.set()
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Load the policies now and reopen the audit file (SIGHUP)."""
+        self._watcher.ask()
+        if self._audit:
+            self._audit.reopen()
+
+    # ------------------------------------------------------------------------------------ what starts and stops
+
+    @contextlib.asynccontextmanager
+    async def _operators(self) -> AsyncIterator[str]:
+        address = self._settings.admin
+        if address is None:
+            yield "none"
+            return
+        admin = AdminServer(self._metrics, self._state)
+        port = await admin.start(address.host, address.port)
+        try:
+            yield str(type(address)(address.host, port))
+        finally:
+            await admin.stop()
+
+    @contextlib.asynccontextmanager
+    async def _checks(self) -> AsyncIterator[Sequence[str]]:
+        bound = await self._server.start()
+        self._server.set_serving(True)
+        self._state.serving = True
+        try:
+            yield bound
+        finally:
+            self._server.set_serving(False)
+            self._state.serving = False
+            stopping = asyncio.create_task(self._server.stop(self._settings.drain))
+            told_again = asyncio.create_task(self._now.wait())
+            await asyncio.wait((stopping, told_again), return_when=asyncio.FIRST_COMPLETED)
+            told_again.cancel()
+            if not stopping.done():
+                await self._server.stop(0)
+            await stopping
+
+    @contextlib.asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._watcher.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    @contextlib.asynccontextmanager
+    async def _signals(self) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.reload}
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        # They stay until the loop ends: a second SIGTERM while draining must not kill.
+        yield
+
+    # ---------------------------------------------------------------------------------------- what it says
+
+    def _loaded(self, loaded: Loaded) -> None:
+        log_load(loaded)
+        self._state.loaded(loaded, now=time.time())
+        self._tell_metrics(loaded)
+
+    def _tell_metrics(self, loaded: Loaded) -> None:
+        policies = loaded.policies
+        self._metrics.set_names(policies.names)
+        self._metrics.policy_loaded(policies.revision, policies.problems)
+
+    def _ready_line(self, bound: Sequence[str], admin: str) -> str:
+        policies = self._engine.policies
+        number = len(policies.policies) + len(policies.baselines) + sum(map(len, policies.shadows.values()))
+        degraded = f", degraded ({counted(len(policies.problems), 'problem')})" if policies.degraded else ""
+        return (
+            f"mcp-authz ready: listening on {', '.join(bound)}, admin {admin}, "
+            f"{counted(number, 'policy', 'policies')}, revision {policies.revision}{degraded}"
+        )
+
+
+def _open_audit(settings: Settings) -> AuditFile | None:
+    if settings.audit == "none":
+        return None
+    return AuditFile(
+        STDOUT if settings.audit == "stdout" else settings.audit,
+        redaction=wiring.redaction(settings),
+        required=settings.audit_required,
+        max_bytes=settings.audit_max_bytes,
+        keep=settings.audit_keep,
+    )
+
+
+def say_on_stdout(line: str) -> None:
+    """Print one line; that nobody reads it is no reason not to serve."""
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        _log.warning("stdout: %s", reason(error))
+        sys.stdout = sys.stderr

@@ -1,0 +1,276 @@
+"""Every setting in one place: its name, what it takes, its default with the precedent for it, and its help.
+
+The flag `--max-body-bytes`, the variable `MCP_AUTHZ_MAX_BODY_BYTES` and the key `max_body_bytes` of the settings file
+are all made from the field `max_body_bytes` below, so that they cannot diverge. Knows nothing of the rooms it sets up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from authz.app import values
+from authz.app.values import Address, Kind
+from authz.identity import IdentitySource
+from authz.model import Disclose
+
+VARIABLE_PREFIX = "MCP_AUTHZ_"
+MIB = 1 << 20
+REQUIRED = "*required*"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a setting beside its value.
+
+    `kind` is None where only the settings file can say it. `many`: the flag may be repeated, the variable separates
+    by commas, the file gives a list. `shown` is the default as a person reads it, "" where its text will do.
+    """
+
+    kind: Kind | None
+    help: str
+    why: str = ""
+    many: bool = False
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the table: all its spellings."""
+
+    name: str
+    default: Any
+    about: About
+
+    @property
+    def shown(self) -> str:
+        """The default as a person reads it."""
+        if self.about.shown:
+            return self.about.shown
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+    @property
+    def flag(self) -> str:
+        """`--max-body-bytes`; "" where there is none."""
+        return "--" + self.name.replace("_", "-") if self.about.kind else ""
+
+    @property
+    def variable(self) -> str:
+        """`MCP_AUTHZ_MAX_BODY_BYTES`; "" where there is none."""
+        return VARIABLE_PREFIX + self.name.upper() if self.about.kind else ""
+
+
+def _about(kind: Kind | None, help_: str, *, why: str = "", shown: str = "", many: bool = False) -> dict[str, About]:
+    return {"about": About(kind, help_, why, many, shown)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one run. Durations are in seconds, sizes in bytes."""
+
+    policies: Path = field(
+        default=Path(), metadata=_about(values.PATH, "the directory of policy files", shown=REQUIRED)
+    )
+    listen: tuple[Address, ...] = field(
+        default=(),
+        metadata=_about(
+            values.LISTEN,
+            "where the proxy asks: a unix socket or a TCP address; may be repeated",
+            many=True,
+            shown=REQUIRED,
+        ),
+    )
+    admin: Address | None = field(
+        default=Address("127.0.0.1", 9464),
+        metadata=_about(
+            values.TCP,
+            "where operators ask over HTTP: metrics, health, state",
+            why="host and port of OpenTelemetry's Prometheus exporter",
+        ),
+    )
+    state: str = field(
+        default="memory",
+        metadata=_about(
+            values.STATE,
+            "where counters live; with `memory` in this process, so that each replica counts for itself",
+        ),
+    )
+    socket_mode: int = field(
+        default=0o660,
+        metadata=_about(
+            values.MODE,
+            "permissions of a unix socket, set before anybody can connect",
+            shown="0660",
+            why="proxy and service share a group, as in a pod with `fsGroup`",
+        ),
+    )
+    plaintext_ok: bool = field(
+        default=False,
+        metadata=_about(
+            values.SWITCH, "listen in plain text beyond this machine: what protects the way is somebody else's duty"
+        ),
+    )
+    max_body_bytes: int = field(
+        default=4 * MIB,
+        metadata=_about(
+            values.size(1024, 64 * MIB),
+            "a body of this many bytes or more is denied; set it to the proxy's `max_request_bytes`",
+            shown="4MiB",
+            why="gRPC's default limit of a message",
+        ),
+    )
+    max_body_values: int = field(
+        default=100_000,
+        metadata=_about(
+            values.whole(1000, 10_000_000),
+            "a body with more JSON values than this is denied",
+            why="about 10 ms of reading, measured",
+        ),
+    )
+    timeout: float = field(
+        default=0.150,
+        metadata=_about(
+            values.duration(0.001, 60),
+            "a decision that takes longer is a denial; keep it below the proxy's own timeout",
+            shown="150ms",
+            why="Envoy's own default is 200 ms",
+        ),
+    )
+    drain: float = field(
+        default=5.0,
+        metadata=_about(
+            values.duration(0, 600),
+            "how long calls in flight may take to end after SIGTERM",
+            shown="5s",
+            why="far above `timeout`, far below Kubernetes' 30 s of grace",
+        ),
+    )
+    sessions: int = field(
+        default=10,
+        metadata=_about(
+            values.whole(1, 10_000),
+            "session counters of one principal in a window; further sessions share one",
+            why="policy language, rate limits",
+        ),
+    )
+    select_by: str = field(
+        default="",
+        metadata=_about(
+            values.one_of(("host",)),
+            "`host`: choose by the Host header where the route names no server; only where the proxy routes by it",
+            shown="the route only",
+        ),
+    )
+    request_headers: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            values.HEADER, "request headers that conditions may read; may be repeated", many=True, shown="none"
+        ),
+    )
+    identity: tuple[IdentitySource, ...] = field(
+        default=(),
+        metadata=_about(
+            None,
+            "sources of verified identity, a list; see Identity",
+            shown="the one payload of `jwt_authn`, or nobody",
+        ),
+    )
+    default_identity: str = field(
+        default="",
+        metadata=_about(values.TEXT, "the identity source of policies that name none", shown="the first of `identity`"),
+    )
+    challenge: str = field(
+        default="",
+        metadata=_about(
+            values.TEXT,
+            "callers without a token get 401 with this `WWW-Authenticate` (RFC 9728)",
+            shown="none, and no 401",
+        ),
+    )
+    denial: str = field(
+        default="tool-result",
+        metadata=_about(
+            values.one_of(("tool-result", "jsonrpc-error", "http-status")),
+            "what a denied tools/call gets",
+            why="the one form after which every client goes on, measured",
+        ),
+    )
+    disclose: Disclose = field(
+        default=Disclose.FULL,
+        metadata=_about(
+            values.one_of(tuple(Disclose), Disclose),
+            "how much a denied caller is told; a rule may say less",
+        ),
+    )
+    ratelimit_headers: bool = field(
+        default=False,
+        metadata=_about(values.SWITCH, "add `RateLimit` headers to the answers of allowed calls (IETF draft)"),
+    )
+    audit: str = field(
+        default="stdout",
+        metadata=_about(
+            values.TEXT,
+            "where audit records go: a file, `stdout` or `none`",
+            why="twelve-factor: an event stream, unbuffered, to stdout",
+        ),
+    )
+    audit_values: bool = field(
+        default=False, metadata=_about(values.SWITCH, "record argument values beside their digest")
+    )
+    audit_redact: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            values.TEXT,
+            "globs of further argument names whose values are never recorded; may be repeated",
+            many=True,
+            shown="none",
+        ),
+    )
+    audit_required: bool = field(default=False, metadata=_about(values.SWITCH, "deny what cannot be recorded"))
+    audit_max_bytes: int = field(
+        default=100 * MIB,
+        metadata=_about(
+            values.size(0, 1 << 40),
+            "an audit file is rotated at this size; 0 leaves that to logrotate and SIGHUP",
+            shown="100MiB",
+            why="lumberjack's default",
+        ),
+    )
+    audit_keep: int = field(
+        default=5,
+        metadata=_about(values.whole(0, 1000), "rotated audit files that are kept", why="kubelet's container logs"),
+    )
+    log_level: str = field(
+        default="info",
+        metadata=_about(values.one_of(("debug", "info", "warning", "error")), "what is logged on stderr"),
+    )
+    log_format: str = field(
+        default="auto",
+        metadata=_about(
+            values.one_of(("auto", "json", "text")),
+            "how it is logged; `auto` is text on a terminal and JSON lines elsewhere",
+        ),
+    )
+
+
+@functools.cache
+def table() -> Mapping[str, Setting]:
+    """Every setting by name, in the order of the class."""
+    return {one.name: Setting(one.name, one.default, one.metadata["about"]) for one in dataclasses.fields(Settings)}
+
+
+def markdown() -> str:
+    """The table of settings as the README shows it."""
+    lines = ["| flag, variable and key | default | what it does |", "|---|---|---|"]
+    for setting in table().values():
+        about = setting.about
+        takes = f" `{about.kind.shown}`".replace("|", "\\|") if about.kind and not about.kind.switch else ""
+        names = f"`{setting.flag}`{takes}<br>`{setting.variable}`" if about.kind else f"key `{setting.name}`"
+        default = setting.shown if " " in setting.shown or setting.shown == REQUIRED else f"`{setting.shown}`"
+        text = about.help.replace("|", "\\|")
+        lines.append(f"| {names} | {default} | {text}{f' ({about.why})' if about.why else ''} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,70 @@
+"""What the service tells operators of itself: ready or not, degraded or not, which policies are in force.
+
+Knows no HTTP; `admin` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from authz import __version__
+from authz.app.reload import Loaded
+from authz.errors import Problem
+
+
+class ServiceState:
+    """One service from its start to its end. Not ready until `serving` is set, nor once it drains."""
+
+    def __init__(self, loaded: Loaded, *, now: float) -> None:
+        self.serving = False
+        self.draining = False
+        self._loaded = loaded
+        self._at = now
+
+    def loaded(self, loaded: Loaded, *, now: float) -> None:
+        """Policies were loaded, or could not be and were kept, at `now` (epoch seconds)."""
+        self._loaded = loaded
+        self._at = now
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether calls should be sent here. What is degraded is still ready: the policies in force decide."""
+        if self.draining:
+            return False, "draining"
+        if not self.serving:
+            return False, "starting"
+        policies = self._loaded.policies
+        if not policies.degraded and not self._loaded.kept:
+            return True, f"ready, revision {policies.revision}"
+        lines = [f"ready but degraded, revision {policies.revision}", *map(str, policies.problems)]
+        return True, "\n".join(lines)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Servers, revision and problems, fit for JSON."""
+        policies = self._loaded.policies
+        return {
+            "version": __version__,
+            "revision": policies.revision,
+            "last_load": datetime.fromtimestamp(self._at, UTC).isoformat(timespec="seconds"),
+            "kept": self._loaded.kept,
+            "degraded": policies.degraded,
+            "servers": {
+                **{policy.server: {"file": policy.file, "state": "in force"} for policy in policies.policies.values()},
+                **{server: {"file": "", "state": "broken"} for server in sorted(policies.broken)},
+            },
+            "baselines": [baseline.file for baseline in policies.baselines],
+            "shadows": [shadow.file for several in policies.shadows.values() for shadow in several],
+            "problems": [_shown(problem) for problem in policies.problems],
+            "warnings": [_shown(warning) for warning in policies.warnings],
+        }
+
+
+def _shown(problem: Problem) -> Mapping[str, Any]:
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "path": problem.path,
+        "message": problem.message,
+    }

@@ -1,0 +1,36 @@
+"""Settings -> what each room wants to be told of them. Nothing here decides anything."""
+
+from __future__ import annotations
+
+from authz.app.settings import Settings
+from authz.audit import DEFAULT_REDACTED, Redaction
+from authz.engine import EngineSettings
+from authz.identity import Identities
+from authz.mcp.message import BodyLimits
+from authz.mcp.reply import DenialStyle, ReplyStyle
+from authz.policy.compile_file import PolicyContext
+
+
+def identities(settings: Settings) -> Identities:
+    """The identity sources, the default first."""
+    return Identities(sorted(settings.identity, key=lambda source: source.name != settings.default_identity))
+
+
+def policy_context(settings: Settings) -> PolicyContext:
+    """What bears on how policies are read."""
+    return PolicyContext(identities(settings), frozenset(settings.request_headers), settings.select_by == "host")
+
+
+def engine_settings(settings: Settings) -> EngineSettings:
+    """What bears on a decision."""
+    return EngineSettings(
+        limits=BodyLimits(settings.max_body_bytes, settings.max_body_values),
+        style=ReplyStyle(DenialStyle(settings.denial), settings.disclose, settings.ratelimit_headers),
+        identities=identities(settings),
+        challenge=settings.challenge,
+    )
+
+
+def redaction(settings: Settings) -> Redaction:
+    """What of the arguments is written down."""
+    return Redaction(values=settings.audit_values, redact=(*DEFAULT_REDACTED, *settings.audit_redact))

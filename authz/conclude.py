@@ -1,0 +1,86 @@
+"""Evaluations + what came of paying -> one decision a message. Pure; standard library and the nouns only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from authz.model import Approval, Charge, Decision, Discharge, Disclose, Effect, Evaluation, Message, Reason
+
+_LESS = (Disclose.FULL, Disclose.REASON, Disclose.CODE)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the decisions of one request have in common; `new_id` gives each its own id."""
+
+    server: str
+    revision: str
+    disclose: Disclose
+    new_id: Callable[[], str]
+
+
+def conclude(
+    messages: Sequence[Message], evaluations: Sequence[Evaluation], discharge: Discharge | None, frame: Frame
+) -> tuple[Decision, ...]:
+    """One decision for each message; `discharge` is None where the store could not tell.
+
+    The proxy cannot split a batch: one denied part denies all, the others were not executed (policy.md 8).
+    """
+    reasons = [_reason(evaluation, discharge) for evaluation in evaluations]
+    if all(reason is Reason.ALLOWED for reason in reasons):
+        if discharge is None or not discharge.paid:
+            # Nothing was paid, and no message says why: whatever the store means, it is not "allowed".
+            reasons = [Reason.STATE_UNAVAILABLE] * len(reasons)
+    else:
+        reasons = [Reason.NOT_EXECUTED if reason is Reason.ALLOWED else reason for reason in reasons]
+    return tuple(
+        _decision(message, evaluation, reason, discharge, frame)
+        for message, evaluation, reason in zip(messages, evaluations, reasons, strict=True)
+    )
+
+
+def least(*levels: Disclose | None) -> Disclose:
+    """The level that tells least, of those that are given."""
+    return _LESS[max(_LESS.index(level) for level in levels if level is not None)]
+
+
+def _decision(
+    message: Message, evaluation: Evaluation, reason: Reason, discharge: Discharge | None, frame: Frame
+) -> Decision:
+    limited = discharge if reason is Reason.RATE_LIMITED else None
+    return Decision(
+        id=frame.new_id(),
+        effect=Effect.ALLOW if reason is Reason.ALLOWED else Effect.DENY,
+        reason=reason,
+        message=message,
+        server=frame.server,
+        target=evaluation.target,
+        rule=evaluation.rule,
+        reason_text=evaluation.reason_text,
+        detail=evaluation.detail,
+        retry_after=limited.retry_after if limited else 0.0,
+        limits=_exhausted(evaluation, limited) if limited else (),
+        quotas=discharge.quotas if discharge else (),
+        revision=frame.revision,
+        disclose=least(frame.disclose, evaluation.disclose),
+    )
+
+
+def _reason(evaluation: Evaluation, discharge: Discharge | None) -> Reason:
+    """Why this message is decided as it is, once it is known what could be paid."""
+    if evaluation.effect is Effect.DENY or not evaluation.obligations:
+        return evaluation.reason
+    if discharge is None:
+        return Reason.STATE_UNAVAILABLE
+    if discharge.paid:
+        return evaluation.reason
+    if discharge.approval_missing and any(isinstance(one, Approval) for one in evaluation.obligations):
+        return Reason.APPROVAL_REQUIRED
+    return Reason.RATE_LIMITED if _exhausted(evaluation, discharge) else evaluation.reason
+
+
+def _exhausted(evaluation: Evaluation, discharge: Discharge) -> tuple[str, ...]:
+    """The names of the limits that refused, among those that this message owes to."""
+    owed = {one.limit.key for one in evaluation.obligations if isinstance(one, Charge)}
+    return tuple(dict.fromkeys(limit.name for limit in discharge.exhausted if limit.key in owed))

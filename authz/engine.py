@@ -1,0 +1,328 @@
+"""HTTP request -> reply: reads it, finds out who asks, evaluates, pays what is owed, and writes down what was decided.
+
+The engine awaits its store but knows no event loop, no wire format and no clock of its own. It never raises: what
+goes wrong is a denial with a reason, and the cause is in the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from authz.address import neighbourhood
+from authz.audit import AuditSink, Record
+from authz.conclude import Frame, conclude, least
+from authz.errors import MalformedMessage, StoreError
+from authz.identity import Identities
+from authz.mcp.message import BodyLimits, decode
+from authz.mcp.reply import ReplyStyle, encode_allowed, encode_denied, encode_malformed, encode_refused
+from authz.model import (
+    ANONYMOUS,
+    Approval,
+    Call,
+    Decision,
+    Discharge,
+    Disclose,
+    Effect,
+    Era,
+    Evaluation,
+    Exchange,
+    HttpRequest,
+    Message,
+    MessageKind,
+    Obligation,
+    Principal,
+    Reason,
+    Reply,
+    Shadowed,
+    Step,
+)
+from authz.policy.evaluate import evaluate
+from authz.policy.rules import Policy
+from authz.policy.selection import PolicySet
+from authz.state.store import Attempt, Store
+
+_log = logging.getLogger(__name__)
+
+_UNREAD = Message(MessageKind.HTTP, "")
+_NOTHING_READ = Exchange(Era.LEGACY, (_UNREAD,))
+_PAID = Discharge(paid=True)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What of the settings bears on a decision. `challenge` is the WWW-Authenticate value, "" to deny in band."""
+
+    limits: BodyLimits = field(default_factory=BodyLimits)
+    style: ReplyStyle = field(default_factory=ReplyStyle)
+    identities: Identities = field(default_factory=Identities)
+    challenge: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One request as the engine sees it, with nothing charged and nothing written.
+
+    `steps` are every block, rule and condition that was tried; `obligations` what would be owed by each message.
+    """
+
+    exchange: Exchange
+    principal: Principal
+    decisions: tuple[Decision, ...]
+    obligations: tuple[tuple[Obligation, ...], ...]
+    steps: tuple[Step, ...]
+    shadowed: tuple[Shadowed, ...]
+    reply: Reply
+
+
+class Engine:
+    """Decides requests against the policies in force.
+
+    `sinks` are told of every decision; a call is only allowed once every sink of `required` has taken its record.
+    """
+
+    def __init__(
+        self,
+        policies: PolicySet,
+        store: Store,
+        sinks: Sequence[AuditSink],
+        settings: EngineSettings | None = None,
+        *,
+        required: Sequence[AuditSink] = (),
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.perf_counter,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        self._policies = policies
+        self._store = store
+        self._sinks = tuple(sinks)
+        self._required = tuple(required)
+        self._settings = settings or EngineSettings()
+        self._clock = clock
+        self._timer = timer
+        self._new_id = new_id or _decision_ids()
+
+    @property
+    def policies(self) -> PolicySet:
+        """The policies in force."""
+        return self._policies
+
+    def swap(self, policies: PolicySet) -> None:
+        """Put `policies` in force: one reference, so that every call is decided by one whole set."""
+        self._policies = policies
+
+    async def check(self, request: HttpRequest) -> Reply:
+        """The reply to `request`; never raises."""
+        started = self._timer()
+        try:
+            explanation = await self._decide(request, steps=None, peek=False)
+            return self._recorded(request, explanation, started)
+        except Exception as error:
+            return self.refuse(Reason.INTERNAL, request, error)
+
+    async def explain(self, request: HttpRequest) -> Explanation:
+        """What `check` would do and why; charges nothing and writes nothing."""
+        return await self._decide(request, steps=[], peek=True)
+
+    def refuse(self, reason: Reason, request: HttpRequest | None, error: Exception | None = None) -> Reply:
+        """The reply where nothing could be decided: the check was unreadable, there was no room, something broke."""
+        started = self._timer()
+        decision = Decision(self._new_id(), Effect.DENY, reason, _UNREAD, revision=self._policies.revision)
+        if isinstance(error, MalformedMessage):
+            decision = replace(decision, reason=error.reason, cause=str(error), detail=error.kind)
+            reply = encode_malformed(error, decision.id, self._settings.style)
+        else:
+            if error is not None:
+                _log.error("decision %s failed", decision.id, exc_info=error)
+                decision = replace(decision, cause=f"{type(error).__name__}: {error}")
+            reply = encode_refused(reason, decision.id)
+        explanation = Explanation(_NOTHING_READ, ANONYMOUS, (decision,), ((),), (), (), reply)
+        try:
+            return self._recorded(request or HttpRequest("", "", "", {}), explanation, started)
+        except Exception:
+            _log.exception("decision %s could not be recorded", decision.id)
+            return reply
+
+    # --------------------------------------------------------------------------------------------- one request
+
+    async def _decide(self, request: HttpRequest, steps: list[Step] | None, peek: bool) -> Explanation:
+        policies = self._policies
+        settings = self._settings
+        policy = policies.select(request)
+        server = policy.server if isinstance(policy, Policy) else ""
+        try:
+            exchange = decode(request, settings.limits)
+        except MalformedMessage as error:
+            decision = Decision(
+                self._new_id(),
+                Effect.DENY,
+                error.reason,
+                _UNREAD,
+                server=server,
+                cause=str(error),
+                detail=error.kind,
+                revision=policies.revision,
+            )
+            reply = encode_malformed(error, decision.id, settings.style)
+            return Explanation(_NOTHING_READ, ANONYMOUS, (decision,), ((),), tuple(steps or ()), (), reply)
+
+        if isinstance(policy, Reason):
+            principal = ANONYMOUS
+            calls: list[Call] = []
+            evaluations = [Evaluation(Effect.DENY, policy)] * len(exchange.messages)
+            discharge = _PAID
+        else:
+            principal = settings.identities.identify(request, policy.identity or settings.identities.default)
+            calls = self._calls(request, exchange, policy, principal)
+            evaluations = [evaluate(policy, policies.baselines, call, steps) for call in calls]
+            discharge = await self._discharge(request, evaluations, peek)
+        frame = Frame(server, policies.revision, self._discloses(principal), self._new_id)
+        decisions = conclude(exchange.messages, evaluations, discharge, frame)
+        shadowed: tuple[Shadowed, ...] = ()
+        if calls and policies.shadows:
+            shadowed = await self._shadow(request, policies, server, calls, peek)
+        if all(decision.effect is Effect.ALLOW for decision in decisions):
+            reply = encode_allowed(exchange, decisions, settings.style)
+        else:
+            # A caller with a verified token gets no 401: another token would not help (policy.md 2).
+            challenge = "" if principal.verified else settings.challenge
+            reply = encode_denied(exchange, decisions, settings.style, challenge=challenge)
+        owed = tuple(evaluation.obligations for evaluation in evaluations)
+        return Explanation(exchange, principal, decisions, owed, tuple(steps or ()), shadowed, reply)
+
+    def _discloses(self, principal: Principal) -> Disclose:
+        """How much a denied caller may be told at most."""
+        anonymous = self._settings.identities.configured and not principal.verified
+        # An anonymous caller is never told what arguments would pass (policy.md 11).
+        return least(self._settings.style.disclose, Disclose.REASON if anonymous else None)
+
+    def _calls(self, request: HttpRequest, exchange: Exchange, policy: Policy, principal: Principal) -> list[Call]:
+        now = self._clock()
+        address = request.source_address if principal.verified else neighbourhood(request.source_address)
+        return [
+            Call(
+                server=policy.server,
+                message=message,
+                principal=principal,
+                era=exchange.era,
+                session=exchange.session,
+                address=address,
+                host=request.host,
+                path=request.path,
+                headers=request.headers,
+                origin=request.headers.get("origin"),
+                now=now,
+            )
+            for message in exchange.messages
+        ]
+
+    async def _discharge(self, request: HttpRequest, evaluations: Sequence[Evaluation], peek: bool) -> Discharge | None:
+        """What came of paying; None where the store could not tell."""
+        parts = [evaluation.obligations for evaluation in evaluations]
+        if not any(parts) or any(evaluation.effect is Effect.DENY for evaluation in evaluations):
+            return _PAID  # a denied call consumes nothing
+        try:
+            return await self._store.discharge(Attempt(parts, _repeat_key(request), peek))
+        except StoreError as error:
+            _log.warning("the store could not tell: %s", error)
+            return None
+
+    async def _shadow(
+        self, request: HttpRequest, policies: PolicySet, server: str, calls: Sequence[Call], peek: bool
+    ) -> tuple[Shadowed, ...]:
+        """What each shadow policy would have done. Whatever goes wrong here changes nothing (policy.md 7)."""
+        outcomes = []
+        for shadow in policies.beside(server):
+            for call in calls:
+                try:
+                    seen = call
+                    if shadow.identity:
+                        seen = replace(call, principal=self._settings.identities.identify(request, shadow.identity))
+                    outcomes.append(await self._shadow_one(shadow, seen, peek))
+                except Exception:
+                    _log.exception("shadow policy %s failed", shadow.file)
+                    outcomes.append(Shadowed(shadow.file, Effect.DENY, Reason.INTERNAL))
+        return tuple(outcomes)
+
+    async def _shadow_one(self, shadow: Policy, call: Call, peek: bool) -> Shadowed:
+        evaluation = evaluate(shadow, (), call)
+        reason = evaluation.reason
+        if any(isinstance(one, Approval) for one in evaluation.obligations):
+            reason = Reason.APPROVAL_REQUIRED  # nobody is asked
+        elif evaluation.obligations:
+            paid = await self._store.discharge(Attempt([evaluation.obligations], peek=peek))
+            reason = reason if paid.paid else Reason.RATE_LIMITED
+        effect = Effect.ALLOW if reason is Reason.ALLOWED else Effect.DENY
+        return Shadowed(shadow.file, effect, reason, evaluation.rule)
+
+    def _recorded(self, request: HttpRequest, explanation: Explanation, started: float) -> Reply:
+        """The explanation's reply once it is written down; where it must be and cannot, a denial."""
+        records = self._records(request, explanation, started)
+        # Kept to the end: one sink that refuses a record must not keep the others from it.
+        taken = [sink.write(record) for record in records for sink in self._required]
+        if explanation.reply.allowed and not all(taken):
+            explanation = self._unrecorded(explanation)
+            records = self._records(request, explanation, started)
+            for record in records:
+                for sink in self._required:
+                    sink.write(record)
+        for record in records:
+            for sink in self._sinks:
+                sink.write(record)
+        return explanation.reply
+
+    def _unrecorded(self, explanation: Explanation) -> Explanation:
+        """The denial of what would be allowed but cannot be recorded."""
+        decisions = tuple(
+            replace(decision, effect=Effect.DENY, reason=Reason.AUDIT_UNAVAILABLE) for decision in explanation.decisions
+        )
+        reply = encode_denied(explanation.exchange, decisions, self._settings.style)
+        return replace(explanation, decisions=decisions, reply=reply)
+
+    def _records(self, request: HttpRequest, explanation: Explanation, started: float) -> list[Record]:
+        """One record a decision."""
+        exchange = explanation.exchange
+        now = self._clock()
+        latency = self._timer() - started
+        parts = len(explanation.decisions)
+        return [
+            Record(
+                time=now,
+                decision=decision,
+                principal=explanation.principal,
+                session=exchange.session,
+                http_method=request.method,
+                address=request.source_address,
+                peer=request.peer,
+                era=None if exchange is _NOTHING_READ else exchange.era,
+                version=exchange.version,
+                trace_id=exchange.trace_id,
+                request_id=request.headers.get("x-request-id", ""),
+                body=request.body,
+                obligations=owed,
+                shadowed=explanation.shadowed[part::parts],
+                latency=latency,
+                part=part,
+                parts=parts,
+            )
+            for part, (decision, owed) in enumerate(zip(explanation.decisions, explanation.obligations, strict=True))
+        ]
+
+
+def _repeat_key(request: HttpRequest) -> bytes:
+    """What is the same where the proxy asks twice about one request, b"" where the proxy gave it no id."""
+    if not request.stream_id:
+        return b""
+    return hashlib.sha256(f"{request.caller}\n{request.stream_id}\n".encode() + request.wire).digest()
+
+
+def _decision_ids() -> Callable[[], str]:
+    """Ids that are unique over processes and restarts: a random beginning, then a count."""
+    prefix = secrets.token_hex(6)
+    count = itertools.count(1)
+    return lambda: f"{prefix}-{next(count):x}"

@@ -1,0 +1,111 @@
+"""An address to listen on -> a socket that is ours alone, with the permissions it shall have.
+
+Knows no transport: how a socket is bound is the caller's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Iterator
+from typing import Protocol
+
+from authz.errors import SettingsError
+
+_ANSWER = 1.0  # seconds in which a living server takes a connection
+
+
+class Address(Protocol):
+    """A unix socket (`path`), or a TCP host and port; `str()` as it is written in the settings."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def loopback(self) -> bool:
+        """Whether nobody beyond this machine can connect."""
+        ...
+
+
+def require_protected(address: Address, plaintext_ok: bool) -> None:
+    """Raise SettingsError for plain text that leaves the machine: whoever reads it could also forge checks."""
+    if not address.loopback and not plaintext_ok:
+        raise SettingsError(
+            f"listen: expected unix:PATH or a loopback address, got '{address}': plain text beyond this machine needs "
+            "--plaintext-ok, and something else that protects the way, such as a mesh"
+        )
+
+
+def require_free(path: str) -> None:
+    """Raise SettingsError unless there is nothing at `path`, or a socket that a killed server left."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        directory = os.path.dirname(path) or "."
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise SettingsError(
+                f"listen: unix:{path}: expected a directory '{directory}' that can be written, got none"
+            ) from None
+        return
+    except OSError as error:
+        raise SettingsError(f"listen: unix:{path}: expected a path to bind, got {error.strerror}") from error
+    if not stat.S_ISSOCK(found.st_mode):
+        raise SettingsError(f"listen: unix:{path}: expected no file or a stale socket, got another kind of file")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_ANSWER)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            pass
+        except (TimeoutError, BlockingIOError) as error:  # its backlog is full
+            raise SettingsError(f"listen: unix:{path}: expected a stale socket, got a server that lives") from error
+        except OSError as error:
+            raise SettingsError(f"listen: unix:{path}: expected a stale socket, got {error.strerror}") from error
+        else:
+            raise SettingsError(f"listen: unix:{path}: expected a stale socket, got a server that lives")
+
+
+@contextlib.contextmanager
+def permissions(mode: int) -> Iterator[None]:
+    """What is created in this block has at most `mode`, from its first moment. Process-wide: keep the block short."""
+    before = os.umask(0o777 & ~mode)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def private(path: str) -> str:
+    """A name beside `path` to bind first, which nobody knows and is no longer than most.
+
+    gRPC removes the name it bound when it lets go of the socket, at some time after the server has stopped: under the
+    public name that could be the socket of a successor.
+    """
+    return os.path.join(os.path.dirname(path), f".{secrets.token_hex(3)}")
+
+
+def publish(bound: str, path: str) -> tuple[int, int]:
+    """Rename the socket from `bound` to `path`, in one step; which socket it is. Raises SettingsError."""
+    try:
+        os.replace(bound, path)
+        return _identity(path)
+    except OSError as error:
+        raise SettingsError(f"listen: unix:{path}: expected a path to bind, got {error.strerror}") from error
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
+def remove(path: str, mine: tuple[int, int]) -> None:
+    """Remove the socket at `path` if it still is `mine`."""
+    with contextlib.suppress(FileNotFoundError):
+        if _identity(path) == mine:
+            os.unlink(path)

@@ -1,0 +1,99 @@
+"""What is served: full method name -> handler from bytes to bytes, whatever transport carries them.
+
+The Check itself comes from `authorization`; health is here. Knows no transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+# (request, caller): `caller` is the transport peer, `unix` or an address without its port
+Unary: TypeAlias = Callable[[bytes, str], Awaitable[bytes]]
+Stream: TypeAlias = Callable[[bytes, str], AsyncIterator[bytes]]
+
+AUTHORIZATION = "envoy.service.auth.v3.Authorization"
+HEALTH = "grpc.health.v1.Health"
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """All that a transport serves, by full name `package.Service/Method`. Handlers raise nothing but cancellation."""
+
+    unary: Mapping[str, Unary]
+    streams: Mapping[str, Stream]
+
+
+def methods(check: Unary, health: Health) -> Methods:
+    """The Check and the standard health service."""
+    return Methods(
+        unary={f"{AUTHORIZATION}/Check": check, f"{HEALTH}/Check": health.check},
+        streams={f"{HEALTH}/Watch": health.watch},
+    )
+
+
+# HealthCheckResponse.status, https://github.com/grpc/grpc-proto/blob/master/grpc/health/v1/health.proto
+_SERVING = b"\x08\x01"
+_NOT_SERVING = b"\x08\x02"
+_SERVICE_UNKNOWN = b"\x08\x03"
+
+
+def _asks_for(service: str) -> bytes:
+    """A HealthCheckRequest, whose only field is the name of a service."""
+    return b"\x0a" + bytes([len(service)]) + service.encode()
+
+
+_KNOWN = frozenset({b"", _asks_for(""), _asks_for(AUTHORIZATION), _asks_for(HEALTH)})
+
+
+class Health:
+    """grpc.health.v1 for the whole service; not serving until it is told so.
+
+    `Check` answers SERVICE_UNKNOWN for other services where the protocol has the error NOT_FOUND: probes take both
+    for unhealthy, and so a handler needs no way to fail.
+    """
+
+    def __init__(self) -> None:
+        self._serving = False
+        self._closed = False
+        self._changed = asyncio.Event()
+
+    def set_serving(self, serving: bool) -> None:
+        """Say that calls are served, or not; a closed one stays as it is."""
+        if serving != self._serving and not self._closed:
+            self._serving = serving
+            self._tell()
+
+    def close(self) -> None:
+        """Say for the last time that calls are not served, and let every watcher go."""
+        self.set_serving(False)
+        self._closed = True
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _status(self, request: bytes) -> bytes:
+        if request not in _KNOWN:
+            return _SERVICE_UNKNOWN
+        return _SERVING if self._serving else _NOT_SERVING
+
+    async def check(self, request: bytes, caller: str) -> bytes:
+        """`Health/Check`."""
+        return self._status(request)
+
+    async def watch(self, request: bytes, caller: str) -> AsyncIterator[bytes]:
+        """`Health/Watch`: the state now and after each change, until the service stops."""
+        told = b""
+        while True:
+            changed, status = self._changed, self._status(request)
+            if status != told:
+                told = status
+                yield status
+            elif self._closed:
+                return
+            else:
+                await changed.wait()

@@ -1,0 +1,1 @@
+"""Text of policies -> `Policy` -> `Evaluation`; knows neither wire formats nor stores."""

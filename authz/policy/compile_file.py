@@ -1,0 +1,183 @@
+"""One policy document -> a policy, or every problem in it. It reads no file and knows no other policy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from authz.errors import PolicyError, Problem
+from authz.identity import Identities
+from authz.model import Approval, TargetKind
+from authz.policy import schema
+from authz.policy.compile_limits import LimitCompiler
+from authz.policy.compile_rules import APPROVAL_TIMEOUT, RuleCompiler
+from authz.policy.document import Document, parse
+from authz.policy.findings import Findings
+from authz.policy.index import Index
+from authz.policy.rules import Block, Compiled, HostMatch, Policy, Rule
+from authz.policy.selection import EVERY_SERVER
+
+SECTIONS: Mapping[str, TargetKind] = {
+    "tools": TargetKind.TOOL,
+    "prompts": TargetKind.PROMPT,
+    "resources": TargetKind.RESOURCE,
+    "methods": TargetKind.METHOD,
+}
+_BASELINE = "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyContext:
+    """What of the settings bears on how policies are read: identity sources, headers that conditions may read."""
+
+    identities: Identities = field(default_factory=Identities)
+    request_headers: frozenset[str] = frozenset()
+    select_by_host: bool = False
+
+
+def digest_of(text: bytes) -> str:
+    """What tells one version of a file from another."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def compile_file(file: str, text: bytes, context: PolicyContext) -> Compiled:
+    """`text` of `file` (its place relative to the directory) -> what it is; never raises for what it says."""
+    baseline = PurePosixPath(file).name.startswith(_BASELINE)
+    digest = digest_of(text)
+    try:
+        document = parse(text, file)
+    except PolicyError as error:
+        return Compiled(file, digest, _server_name(file, None), None, error.problems, baseline=baseline)
+    misshapen = schema.check(document)
+    if not isinstance(document.value, dict):
+        return Compiled(file, digest, _server_name(file, None), None, tuple(misshapen), baseline=baseline)
+    return _FileCompiler(document, digest, context, baseline, misshapen).compile()
+
+
+def _server_name(file: str, given: object) -> str:
+    """The server a file is for: what it says, else its stem; in a team's folder, always below the team's name."""
+    path = PurePosixPath(file)
+    name = given if isinstance(given, str) and given and given != EVERY_SERVER else path.stem
+    team = path.parent.name
+    return name if not team or name.startswith(f"{team}/") else f"{team}/{name}"
+
+
+class _FileCompiler:
+    """Compiles one document as far as its problems let it, so that all of them are found at once."""
+
+    def __init__(
+        self, document: Document, digest: str, context: PolicyContext, baseline: bool, misshapen: Sequence[Problem]
+    ) -> None:
+        self._raw: dict[str, Any] = document.value
+        self._file = document.file
+        self._digest = digest
+        self._context = context
+        self._baseline = baseline
+        self._findings = Findings(document, misshapen)
+        self._shadow = self._raw.get("shadow") is True
+        self._server = EVERY_SERVER if baseline else _server_name(self._file, self._raw.get("server"))
+        name = self._raw.get("identity")
+        self._identity = name if isinstance(name, str) else ""
+        known = self._identity in context.identities
+        source = context.identities[self._identity if known else context.identities.default]
+        owner = (f"shadow {self._file}",) if self._shadow else ()
+        self._limits = LimitCompiler(self._findings, self._server, owner)
+        self._rules = RuleCompiler(
+            self._findings,
+            self._limits,
+            defs=self._section("$defs"),
+            sources=context.identities.names,
+            claims=source.claims,
+            headers=context.request_headers,
+        )
+
+    def compile(self) -> Compiled:
+        self._check_head()
+        sections = {kind: Index(self._blocks(name)) for name, kind in SECTIONS.items()}
+        for name, kind in SECTIONS.items():
+            for one, other in sections[kind].crossing():
+                text = f"{one!r} and {other!r} can match the same name: both apply and the stricter outcome counts"
+                self._findings.warn((name, one), text)
+        shared = [] if self._findings.is_misshapen(("limits",)) else self._raw.get("limits", [])
+        limits = self._limits.compile_shared(shared, sections[TargetKind.TOOL])
+        policy = None
+        if not self._findings.problems:
+            origins = self._raw.get("origins")
+            policy = Policy(
+                file=self._file,
+                digest=self._digest,
+                server=self._server,
+                sections=sections,
+                default=None if self._baseline else self._default(),
+                limits=limits,
+                origins=None if origins is None else frozenset(origins),
+                match=tuple(
+                    HostMatch(entry["host"].lower(), entry.get("path", "").rstrip("/"))
+                    for entry in self._raw.get("match", [])
+                ),
+                identity=self._identity,
+                shadow=self._shadow,
+                baseline=self._baseline,
+                names=frozenset(key for name in SECTIONS if name != "methods" for key in self._section(name)),
+            )
+        return Compiled(
+            self._file,
+            self._digest,
+            self._server,
+            policy,
+            tuple(dict.fromkeys(self._findings.problems)),
+            tuple(dict.fromkeys(self._findings.warnings)),
+            self._shadow,
+            self._baseline,
+        )
+
+    def _section(self, name: str) -> dict[str, Any]:
+        value = self._raw.get(name)
+        return value if isinstance(value, dict) else {}
+
+    def _check_head(self) -> None:
+        given = self._raw.get("server")
+        if self._baseline:
+            if given != EVERY_SERVER:
+                text = "a file named baseline*.yaml governs every server: expected server: '*'"
+                self._findings.problem(("server",), text)
+            if PurePosixPath(self._file).parent.name:
+                text = "a baseline governs every team's servers, so it stands in the directory itself"
+                self._findings.problem((), text)
+            for key in ("default", "identity", "match"):
+                if key in self._raw:
+                    self._findings.problem((key,), "a baseline can only restrict and has no such key")
+        elif given == EVERY_SERVER:
+            self._findings.problem(("server",), "only files named baseline*.yaml may govern every server ('*')")
+        if self._identity and self._identity not in self._context.identities:
+            names = ", ".join(self._context.identities.names)
+            text = f"expected one of the identity sources {names}, got {self._identity!r}"
+            self._findings.problem(("identity",), text)
+        if "match" in self._raw and not self._context.select_by_host:
+            self._findings.warn(("match",), "is looked at only with the setting --select-by host")
+
+    def _default(self) -> Rule:
+        action = self._raw.get("default", "deny")
+        approval = Approval("default", APPROVAL_TIMEOUT) if action == "require_approval" else None
+        return Rule("default", allows=action != "deny", approval=approval)
+
+    def _blocks(self, section: str) -> dict[str, Block]:
+        blocks = {}
+        for key, raw in self._section(section).items():
+            if section == "resources" and _has_wild_authority(key):
+                text = "* within the authority of a URI is refused: it could cross hosts"
+                self._findings.problem((section, key), text)
+            elif not self._findings.is_misshapen((section, key)):
+                block = {"action": raw} if isinstance(raw, str) else raw
+                blocks[key] = self._rules.compile_block(section, key, block)
+        return blocks
+
+
+def _has_wild_authority(uri: str) -> bool:
+    """`https://*.example/x` and the like: a `*` before the path of a scheme whose authority is looked at."""
+    scheme, separator, rest = uri.partition("://")
+    wild = "*" in rest.partition("/")[0]
+    return bool(separator) and wild and scheme.lower() in ("http", "https", "file")

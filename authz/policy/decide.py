@@ -1,0 +1,134 @@
+"""One block + call -> its word: the first rule that holds, and whether its constraints do.
+
+A condition that cannot be evaluated denies; it never means "this rule does not match" (the mistake the field shares).
+Constraints of the chosen rule deny instead of selecting another one (policy.md 2 and 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from authz.model import Call, Effect, Evaluation, Obligation, Reason, Step, Target
+from authz.policy.condition import Match, Subject
+from authz.policy.rules import Block, Requirement, Rule
+
+ALLOWED = Evaluation(Effect.ALLOW, Reason.ALLOWED)
+CONTINUATION = "a continued call cannot be approved again; make the call anew"
+
+
+class Trace:
+    """Collects what was tried, for `explain`; costs nothing where nobody listens."""
+
+    def __init__(self, steps: list[Step] | None) -> None:
+        self._steps = steps
+
+    def __call__(self, place: str, result: str, detail: str = "") -> None:
+        if self._steps is not None:
+            self._steps.append(Step(place, result, detail))
+
+
+def decide(block: Block, call: Call, target: Target, trace: Trace) -> Evaluation | None:
+    """The block's word, None where no rule holds."""
+    subject = Subject(call, target)
+    if call.message.continuation and block.asks and not block.continuations:
+        return denied(Reason.CONTINUATION_DENIED, block.name, CONTINUATION)
+    # Completion asks only whether the block would allow: it carries neither arguments nor a call (policy.md 8).
+    constrained = not call.message.reference_only
+    if constrained:
+        failed = _constraints(block.name, block, subject, call, trace)
+        if failed is not None:
+            return failed
+    for rule in block.rules:
+        held = _holds(rule, subject, call, trace, constrained)
+        if held is None:
+            continue
+        if held.effect is Effect.DENY:
+            return replace(held, disclose=rule.disclose)
+        if not rule.allows:
+            return Evaluation(Effect.DENY, Reason.RULE_DENIED, rule.name, rule.reason, disclose=rule.disclose)
+        if constrained:
+            failed = _constraints(rule.name, rule, subject, call, trace)
+            if failed is not None:
+                return replace(failed, reason_text=failed.reason_text or rule.reason, disclose=rule.disclose)
+        return Evaluation(
+            Effect.ALLOW,
+            Reason.ALLOWED,
+            rule.name,
+            rule.reason,
+            obligations=_owed(rule, call, target, constrained),
+            disclose=rule.disclose,
+        )
+    return None
+
+
+def _holds(rule: Rule, subject: Subject, call: Call, trace: Trace, constrained: bool) -> Evaluation | None:
+    """`ALLOWED` where the rule is for this call, None where it is not, a denial where nobody can say."""
+    if rule.principals is not None:
+        match = rule.principals.match(call.principal)
+        if match is Match.FAILED:
+            trace(rule.name, "undecidable", "principals need a verified identity, or a claim that the token lacks")
+            return denied(Reason.UNAUTHENTICATED, rule.name, "", "the rule is for verified callers")
+        if match is Match.NO:
+            trace(rule.name, "no", "principals do not hold")
+            return None
+    if rule.arguments_first and constrained:
+        failed = _arguments(rule.name, rule, call, trace)
+        if failed is not None:
+            return failed
+    if rule.when is not None:
+        match = rule.when.evaluate(subject)
+        if match is Match.FAILED:
+            trace(rule.name, "failed", "when could not be evaluated")
+            return denied(Reason.CONDITION_FAILED, rule.name, "a condition of the rule could not be evaluated")
+        if match is Match.NO:
+            trace(rule.name, "no", "when does not hold")
+            return None
+    trace(rule.name, "held")
+    return ALLOWED
+
+
+def _constraints(name: str, of: Block | Rule, subject: Subject, call: Call, trace: Trace) -> Evaluation | None:
+    """The denial by `arguments` or `require`, None where both hold."""
+    failed = _arguments(name, of, call, trace)
+    if failed is not None:
+        return failed
+    for requirement in of.require:
+        failed = _requirement(requirement, subject, trace)
+        if failed is not None:
+            return failed
+    return None
+
+
+def _arguments(name: str, of: Block | Rule, call: Call, trace: Trace) -> Evaluation | None:
+    if of.arguments is None:
+        return None
+    violation = of.arguments.check(call.message.arguments)
+    if violation is None:
+        trace(f"{name}.arguments", "held")
+        return None
+    detail = f"{violation.path}: {violation.accepted}"
+    trace(f"{name}.arguments", "no", detail)
+    return Evaluation(Effect.DENY, Reason.ARGUMENTS_INVALID, name, detail=detail)
+
+
+def _requirement(requirement: Requirement, subject: Subject, trace: Trace) -> Evaluation | None:
+    match = requirement.condition.evaluate(subject)
+    if match is Match.YES:
+        trace(requirement.name, "held")
+        return None
+    if match is Match.FAILED:
+        trace(requirement.name, "failed", "could not be evaluated")
+        return denied(Reason.CONDITION_FAILED, requirement.name, "a requirement could not be evaluated")
+    trace(requirement.name, "no", requirement.reason)
+    return Evaluation(Effect.DENY, Reason.REQUIREMENT_FAILED, requirement.name, requirement.reason)
+
+
+def _owed(rule: Rule, call: Call, target: Target, constrained: bool) -> tuple[Obligation, ...]:
+    owed: list[Obligation] = [] if rule.approval is None else [rule.approval]
+    if constrained:
+        owed += [limit.charge(call, target.name) for limit in rule.limits]
+    return tuple(owed)
+
+
+def denied(reason: Reason, rule: str, text: str, detail: str = "") -> Evaluation:
+    return Evaluation(Effect.DENY, reason, rule, text, detail)

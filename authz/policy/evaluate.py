@@ -1,0 +1,183 @@
+"""Policy + call -> evaluation: what the policy alone says, and what is owed. Pure: it asks no store and no clock.
+
+It chooses the blocks that govern a call, in the policy and in every baseline, and combines their words; what a block
+says is `decide`'s business. Once a block is chosen nothing falls through to another (policy.md 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from authz.model import (
+    CLIENT_RESPONSE,
+    HTTP_END,
+    HTTP_METADATA,
+    HTTP_PREFLIGHT,
+    HTTP_STREAM,
+    Approval,
+    Call,
+    Effect,
+    Evaluation,
+    Reason,
+    Step,
+    Target,
+    TargetKind,
+)
+from authz.names import is_doubtful
+from authz.policy.decide import ALLOWED, CONTINUATION, Trace, decide, denied
+from authz.policy.index import Index
+from authz.policy.rules import Block, Policy, Rule
+from authz.policy.uri import is_ambiguous
+
+# Methods of MCP 2024-11-05 … 2026-07-28 that a client may send (facts: schema.ts of each version), and what has none.
+KNOWN_METHODS = frozenset(
+    (
+        *("initialize", "ping", "server/discover", "logging/setLevel", "completion/complete"),
+        *("tools/list", "tools/call", "prompts/list", "prompts/get"),
+        *("resources/list", "resources/templates/list", "resources/read"),
+        *("resources/subscribe", "resources/unsubscribe", "subscriptions/listen"),
+        *("tasks/get", "tasks/result", "tasks/list", "tasks/cancel", "tasks/update"),
+        *("notifications/initialized", "notifications/cancelled", "notifications/progress"),
+        *("notifications/roots/list_changed", "notifications/tasks/status"),
+        *(HTTP_STREAM, HTTP_END, HTTP_PREFLIGHT, HTTP_METADATA, CLIENT_RESPONSE),
+    )
+)
+
+_SET_LEVEL = "logging/setLevel"
+_RESUME = "tasks/update"
+
+
+def evaluate(policy: Policy, baselines: Sequence[Policy], call: Call, steps: list[Step] | None = None) -> Evaluation:
+    """What `policy` and every baseline say of `call`; `steps` collects each block and rule that was tried.
+
+    Any denial denies; otherwise what is owed to the policy and to each baseline adds up.
+    """
+    trace = Trace(steps)
+    parts = list(_evaluate_one(policy, call, trace))
+    for baseline in baselines:
+        parts += _evaluate_one(baseline, call, trace)
+    evaluation = combine(parts)
+    if evaluation.effect is Effect.DENY or call.message.method != "tools/call":
+        return evaluation
+    shared = [
+        limit.rule.charge(call, target.name)
+        for one in (policy, *baselines)
+        for limit in one.limits
+        for target in call.message.targets
+        if limit.tools is None or limit.tools.find(target.name)
+    ]
+    return replace(evaluation, obligations=(*evaluation.obligations, *shared)) if shared else evaluation
+
+
+def combine(parts: Sequence[Evaluation]) -> Evaluation:
+    """The strictest of several evaluations of one call: the first denial, else everything that is owed."""
+    if len(parts) == 1:
+        return parts[0]
+    for part in parts:
+        if part.effect is Effect.DENY:
+            return part
+    if not parts:
+        return ALLOWED
+    owed = tuple(obligation for part in parts for obligation in part.obligations)
+    leading = next((part for part in parts if any(isinstance(one, Approval) for one in part.obligations)), parts[0])
+    return replace(leading, obligations=owed)
+
+
+def _evaluate_one(policy: Policy, call: Call, trace: Trace) -> Iterable[Evaluation]:
+    message = call.message
+    if policy.origins is not None and call.origin is not None and call.origin not in policy.origins:
+        trace("origins", "no", "the Origin header is not in the list")
+        yield denied(Reason.ORIGIN_DENIED, "origins", "this browser origin is not allowed")
+        return
+    for target in message.targets:
+        if target.kind is not TargetKind.METHOD:
+            yield from _evaluate_target(policy, call, target, trace)
+    yield from _evaluate_method(policy, call, message.method, trace)
+    if message.log_level and message.method != _SET_LEVEL:
+        block = policy.sections[TargetKind.METHOD].exact.get(_SET_LEVEL)
+        if block is not None:
+            yield from _evaluate_block(policy, block, call, Target(TargetKind.METHOD, _SET_LEVEL), trace)
+    if message.method == _RESUME and policy.forbids_unnamed_continuations:
+        trace(_RESUME, "denied", "names no tool, and a block requires an approval")
+        yield denied(
+            Reason.CONTINUATION_DENIED, "methods", "tasks/update names no tool, and some tools need a person's approval"
+        )
+
+
+# -------------------------------------------------------------------------------------------------- what is chosen
+
+
+def _evaluate_method(policy: Policy, call: Call, method: str, trace: Trace) -> Iterable[Evaluation]:
+    section = policy.sections[TargetKind.METHOD]
+    blocks = _blocks(policy, section, method)
+    if not blocks:
+        if method not in KNOWN_METHODS and not policy.baseline:
+            trace("methods", "no", "not a method of the protocol, and no rule names it")
+            yield denied(
+                Reason.UNKNOWN_METHOD, "methods", "this method is not one that the protocol or the policy knows"
+            )
+        elif call.message.targets[0].kind is TargetKind.METHOD and not policy.baseline:
+            trace("methods", "allowed", "a method of the protocol")
+            yield ALLOWED
+        return
+    for block in blocks:
+        yield from _evaluate_block(policy, block, call, Target(TargetKind.METHOD, method), trace)
+
+
+def _evaluate_target(policy: Policy, call: Call, target: Target, trace: Trace) -> Iterable[Evaluation]:
+    section = policy.sections[target.kind]
+    place = f"{target.kind}s"
+    if target.kind is TargetKind.RESOURCE:
+        if target.name not in section.exact and not _is_open(section) and is_ambiguous(target.name):
+            trace(place, "denied", "the URI can be read in two ways")
+            yield denied(
+                Reason.AMBIGUOUS_URI, place, "this URI can be read in two ways; use its plain, normalised form"
+            )
+            return
+    elif is_doubtful(target.name):
+        trace(place, "denied", "the name is too long or has characters that hide what it is")
+        yield denied(Reason.AMBIGUOUS_NAME, place, "this name is too long or has characters that hide what it is")
+        return
+    if section.is_twin(target.name):
+        trace(place, "denied", "the name only looks like a name of the policy")
+        yield denied(Reason.AMBIGUOUS_NAME, place, "this name only looks like a name that the policy knows")
+        return
+    blocks = _blocks(policy, section, target.name)
+    if blocks:
+        for block in blocks:
+            yield from _evaluate_block(policy, block, call, target, trace)
+    elif policy.default is not None:
+        trace(place, "no block", f"{len(section.exact) + len(section.globs)} names and globs, none matches")
+        yield _evaluate_default(policy.default, call, trace)
+
+
+def _blocks(policy: Policy, section: Index[Block], name: str) -> tuple[Block, ...]:
+    return section.find_all(name) if policy.baseline else section.find(name)
+
+
+def _is_open(section: Index[Block]) -> bool:
+    """Whether `*` is the only rule on resources: then no spelling of a URI could get round another (policy.md 8)."""
+    return not section.exact and set(section.globs) <= {"*"}
+
+
+def _evaluate_default(rule: Rule, call: Call, trace: Trace) -> Evaluation:
+    trace(rule.name, "held", "the policy's default")
+    if not rule.allows:
+        return denied(Reason.DEFAULT_DENIED, rule.name, "no rule of the policy names it")
+    if call.message.continuation and rule.approval is not None:
+        return denied(Reason.CONTINUATION_DENIED, rule.name, CONTINUATION)
+    owed = () if rule.approval is None else (rule.approval,)
+    return Evaluation(Effect.ALLOW, Reason.ALLOWED, rule.name, obligations=owed)
+
+
+def _evaluate_block(policy: Policy, block: Block, call: Call, target: Target, trace: Trace) -> Iterable[Evaluation]:
+    trace(block.name, "chosen")
+    evaluation = decide(block, call, target, trace)
+    if evaluation is None:
+        if policy.baseline:
+            trace(block.name, "abstains", "no rule holds")
+            return
+        trace(block.name, "denied", "no rule holds")
+        evaluation = denied(Reason.NO_RULE_HOLDS, block.name, "none of its rules is for this caller and call")
+    yield evaluation if target.kind is TargetKind.METHOD else replace(evaluation, target=block.key)

@@ -1,0 +1,127 @@
+"""What a policy file is once it is compiled: sections of blocks of rules. Values only; `evaluate` reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from authz.errors import Problem
+from authz.model import Approval, Disclose, TargetKind
+from authz.policy.arguments import ArgumentsSchema
+from authz.policy.condition import Condition
+from authz.policy.index import Index
+from authz.policy.limits import LimitRule
+from authz.policy.principals import Principals
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One entry of `require`: a condition that must hold, and the sentence a caller gets where it does not."""
+
+    name: str
+    condition: Condition
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is done where `principals` and `when` hold.
+
+    `allows` is false for `action: deny`; `approval` is set for `action: require_approval`. With `arguments_first` the
+    arguments are checked before `when`, which reads them (a block that is one rule).
+    """
+
+    name: str
+    allows: bool
+    principals: Principals | None = None
+    when: Condition | None = None
+    arguments: ArgumentsSchema | None = None
+    arguments_first: bool = False
+    require: tuple[Requirement, ...] = ()
+    limits: tuple[LimitRule, ...] = ()
+    approval: Approval | None = None
+    reason: str = ""
+    disclose: Disclose | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """All that a policy says of one name or glob. `key` is that name, as the policy spells it."""
+
+    name: str
+    key: str
+    rules: tuple[Rule, ...]
+    arguments: ArgumentsSchema | None = None
+    require: tuple[Requirement, ...] = ()
+    continuations: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether some rule of the block requires an approval."""
+        return any(rule.approval is not None for rule in self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLimit:
+    """An entry of `limits`: one counter over several tools. `tools` is None for every call of a tool."""
+
+    rule: LimitRule
+    tools: Index[bool] | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostMatch:
+    """An entry of `match`: an exact host and a path, on segment boundaries ("" for any path)."""
+
+    host: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy file. `default` is the rule for targets that nothing names, None in a baseline.
+
+    `file` is where it stands in the directory, `digest` of its bytes.
+    """
+
+    file: str
+    digest: str
+    server: str
+    sections: Mapping[TargetKind, Index[Block]]
+    default: Rule | None
+    limits: tuple[SharedLimit, ...] = ()
+    origins: frozenset[str] | None = None
+    match: tuple[HostMatch, ...] = ()
+    identity: str = ""
+    shadow: bool = False
+    baseline: bool = False
+    names: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def forbids_unnamed_continuations(self) -> bool:
+        """Whether a continuation that names no tool could resume what still needs a person's yes (policy.md 8)."""
+        blocks = (
+            block
+            for section in self.sections.values()
+            for blocks in (section.exact.values(), section.globs.values())
+            for block in blocks
+        )
+        unnamed = self.default is not None and self.default.approval is not None
+        return unnamed or any(block.asks and not block.continuations for block in blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """One file: its policy (None where it does not load), the server it is for, problems and warnings.
+
+    `digest` is of the file's bytes; `shadow` and `baseline` say what the file is, as far as could be read.
+    """
+
+    file: str
+    digest: str
+    server: str
+    policy: Policy | None
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    shadow: bool = False
+    baseline: bool = False

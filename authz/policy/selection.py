@@ -1,0 +1,91 @@
+"""All policies of a directory as one value, and which of them governs a request (policy.md 1 and 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from authz.errors import Problem
+from authz.model import HttpRequest, Reason
+from authz.policy.rules import Compiled, Policy
+
+SERVER_EXTENSION = "mcp_server"  # the context extension by which a route names its server
+EVERY_SERVER = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """What is in force, swapped as a whole.
+
+    `policies` are by server, `shadows` too (under `*` those that stand beside every server), `broken` the servers
+    whose file does not load and has no last good version. `files` is what each file was compiled to. `problems` and
+    `warnings` are those of the last load; `fatal` says that a start must be refused.
+    """
+
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    baselines: tuple[Policy, ...] = ()
+    shadows: Mapping[str, tuple[Policy, ...]] = field(default_factory=dict)
+    broken: frozenset[str] = frozenset()
+    files: Mapping[str, Compiled] = field(default_factory=dict)
+    revision: str = ""
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    fatal: bool = False
+    select_by_host: bool = False
+
+    @property
+    def degraded(self) -> bool:
+        """Whether something in the directory is not in force as it was written."""
+        return bool(self.problems)
+
+    @property
+    def names(self) -> Mapping[str, frozenset[str]]:
+        """By server, the names and globs that its policy (and every baseline) spells: the only ones fit for a label."""
+        shared = frozenset().union(*(baseline.names for baseline in self.baselines))
+        known = {server: policy.names | shared for server, policy in self.policies.items()}
+        return {**known, **dict.fromkeys(self.broken - known.keys(), frozenset())}
+
+    def beside(self, server: str) -> Sequence[Policy]:
+        """The shadow policies that watch `server`."""
+        if not self.shadows:
+            return ()
+        return (*self.shadows.get(server, ()), *self.shadows.get(EVERY_SERVER, ()))
+
+    def select(self, request: HttpRequest) -> Policy | Reason:
+        """The policy that governs `request`, or why there is none."""
+        server = request.context.get(SERVER_EXTENSION)
+        if server is not None:
+            return self._named(server)
+        if len(self.policies.keys() | self.broken) == 1:
+            only = next(iter(self.policies.values()), None)
+            if only is None:
+                return Reason.POLICY_INVALID
+            if not only.match:
+                return only
+        if not self.select_by_host:
+            return Reason.NO_POLICY
+        return self._matching(request.host, request.path)
+
+    def _named(self, server: str) -> Policy | Reason:
+        policy = self.policies.get(server)
+        if policy is not None:
+            return policy
+        return Reason.POLICY_INVALID if server in self.broken else Reason.NO_POLICY
+
+    def _matching(self, host: str, path: str) -> Policy | Reason:
+        wanted = host.lower()
+        plain = path.partition("?")[0]
+        if plain.startswith("/.well-known/oauth-"):
+            # RFC 9728 3.1: the metadata of /mcp is at /.well-known/oauth-protected-resource/mcp.
+            plain = "/" + plain.removeprefix("/.well-known/").partition("/")[2]
+        best: tuple[int, Policy] | None = None
+        for policy in self.policies.values():
+            for match in policy.match:
+                if match.host == wanted and _covers(match.path, plain) and (best is None or len(match.path) > best[0]):
+                    best = (len(match.path), policy)
+        return best[1] if best else Reason.NO_POLICY
+
+
+def _covers(prefix: str, path: str) -> bool:
+    """Whether `path` is `prefix` or below it, on segment boundaries."""
+    return path == prefix or path.startswith(prefix.rstrip("/") + "/")

@@ -1,0 +1,122 @@
+"""Costs and when they were paid -> how much of a limit is in use in the last `window` seconds, in bounded memory.
+
+Knows no clock, no caller and no table: every method is told the time, which must not go backwards.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+
+from authz.model import Limit
+
+EXACT = 128  # entries kept one by one; beyond that a window has this many buckets (policy.md 6)
+
+
+class Counter:
+    """A sliding window log: a cost paid at t counts until `t + window`, that instant excluded.
+
+    Exact while `most` is at most 128 and costs are at least 1. Otherwise what is paid within window/128 of the first
+    entry of a bucket joins it and leaves with its last one: never more than `most` in any window, and a refusal lasts
+    up to window/128 longer. However `most` changes, no entry leaves early and there are never more than 257 (128 exact
+    ones and the 129 buckets that can touch one window); what a counter inherits is on top until it has left.
+
+    `limit` and `most` are what the counter was last judged by (`most` is several times `limit.max` where it caps an
+    agent's sessions together). `due` is when it will be empty, in the clock's seconds; a new counter counts as live
+    until it is first charged. Sums of whole costs are exact; fractions are summed by `math.fsum`, not decimally.
+    """
+
+    __slots__ = ("_costs", "_dues", "_opened", "_total", "_whole", "due", "limit", "most")
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self.most: float = limit.max
+        self.due = math.inf
+        # Arrays hold plain doubles: a quarter of a list's memory, and nothing for the garbage collector to walk.
+        self._dues = array("d")
+        self._costs = array("d")
+        self._opened = 0.0
+        self._total = 0.0
+        self._whole = True
+
+    def entries(self) -> int:
+        """How many entries it keeps: what its memory is proportional to."""
+        return len(self._dues)
+
+    def used(self, now: float) -> float:
+        """What counts at `now`; entries that have left are let go."""
+        dues = self._dues
+        if dues and dues[0] <= now:
+            gone = bisect_right(dues, now)
+            costs = self._costs
+            if gone == len(dues):
+                self._total = 0.0
+                self._whole = True
+            elif self._whole:
+                self._total -= sum(costs[:gone])
+            else:
+                self._total = math.fsum(costs[gone:])
+            del dues[:gone], costs[:gone]
+        return self._total
+
+    def wait(self, now: float, cost: float) -> float:
+        """Seconds from `now` until `cost` fits, `math.inf` if it is more than the whole limit.
+
+        For a cost that does not fit now, after `used(now)`.
+        """
+        if cost > self.most:
+            return math.inf
+        costs = self._costs
+        if self._whole and self._total - costs[0] + cost <= self.most:
+            return _until(self._dues[0], now)  # as it is where every call costs 1
+        last = bisect_left(range(len(costs)), True, key=lambda gone: math.fsum(costs[gone + 1 :]) + cost <= self.most)
+        return _until(self._dues[last], now)
+
+    def reset(self, now: float) -> float:
+        """Seconds from `now` until nothing is counted any more, after `used(now)`."""
+        return _until(self._dues[-1], now) if self._dues else 0.0
+
+    def left(self) -> int:
+        """What may still be paid, rounded down, after `used(now)`."""
+        return max(0, int(self.most - self._total))
+
+    def add(self, now: float, cost: float) -> None:
+        """Count `cost` from `now` on, after `used(now)`."""
+        window = self.limit.window
+        due = now + window
+        dues, costs = self._dues, self._costs
+        # Many small costs fill 128 entries even where `most` is low.
+        grain = window / EXACT if self.most > EXACT or len(dues) >= EXACT else 0.0
+        if dues and due - self._opened <= grain:
+            dues[-1] = due
+            costs[-1] += cost
+        else:
+            dues.append(due)
+            costs.append(cost)
+            self._opened = due
+        self.due = due
+        if self._whole and cost % 1.0 == 0.0:
+            self._total += cost
+        else:
+            self._whole = False
+            self._total = math.fsum(costs)
+
+    def inherit(self, other: Counter, now: float) -> None:
+        """Count what `other` counts too: who shared a counter may not begin anew with one of its own."""
+        other.used(now)
+        self.used(now)
+        if not other._dues:
+            return
+        entries = sorted(zip(self._dues + other._dues, self._costs + other._costs, strict=True))
+        self._dues = array("d", [due for due, _ in entries])
+        self._costs = array("d", [cost for _, cost in entries])
+        self._opened = self.due = self._dues[-1]
+        self._whole = self._whole and other._whole
+        self._total = math.fsum(self._costs)
+
+
+def _until(due: float, now: float) -> float:
+    """Seconds from `now` to `due`, never so few that `now` plus them falls short by a rounding."""
+    wait = due - now
+    return wait if now + wait >= due else math.nextafter(wait, math.inf)

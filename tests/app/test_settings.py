@@ -1,0 +1,296 @@
+"""One table of settings, and the three ways to give each of them."""
+
+from pathlib import Path
+
+import pytest
+
+from authz.app import settings as module
+from authz.app.configuration import load
+from authz.app.settings import Settings, table
+from authz.app.values import Address
+from authz.errors import SettingsError
+from authz.identity import IdentitySource, SourceKind
+from authz.model import Disclose
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "settings.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def problems(**given) -> list[str]:
+    file = given.pop("file", None)
+    environ = given.pop("environ", {})
+    with pytest.raises(SettingsError) as caught:
+        load(given, environ, file=file)
+    return str(caught.value).splitlines()
+
+
+def test_without_anything_every_setting_has_its_default():
+    assert load({}, {}) == Settings()
+
+
+def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(config):
+    file = config("max_body_bytes: 2048\nsessions: 3\ndrain: 1s\n")
+    environ = {"MCP_AUTHZ_MAX_BODY_BYTES": "4KiB", "MCP_AUTHZ_SESSIONS": "4"}
+    settings = load({"max_body_bytes": "8KiB"}, environ, file=file)
+    assert (settings.max_body_bytes, settings.sessions, settings.drain) == (8192, 4, 1.0)
+
+
+# Another spelling than the default for each setting that a flag can give: as text, and as the file writes it.
+SPELLINGS = {
+    "policies": ("/etc/policies", "/etc/policies"),
+    "listen": ("unix:/run/authz.sock", "[unix:/run/authz.sock]"),
+    "admin": ("127.0.0.1:9000", "127.0.0.1:9000"),
+    "state": ("memory", "memory"),
+    "socket_mode": ("0600", '"0600"'),
+    "plaintext_ok": ("true", "true"),
+    "max_body_bytes": ("1MiB", "1048576"),
+    "max_body_values": ("2000", "2000"),
+    "timeout": ("90ms", "0.09"),
+    "drain": ("1m", "60"),
+    "sessions": ("3", "3"),
+    "select_by": ("host", "host"),
+    "request_headers": ("X-Tenant", "[X-Tenant]"),
+    "default_identity": ("corp", "corp"),
+    "challenge": ("Bearer realm=x", "Bearer realm=x"),
+    "denial": ("http-status", "http-status"),
+    "disclose": ("code", "code"),
+    "ratelimit_headers": ("true", "true"),
+    "audit": ("/var/log/audit", "/var/log/audit"),
+    "audit_values": ("true", "true"),
+    "audit_redact": ("pin", "[pin]"),
+    "audit_required": ("true", "true"),
+    "audit_max_bytes": ("0", "0"),
+    "audit_keep": ("9", "9"),
+    "log_level": ("debug", "debug"),
+    "log_format": ("json", "json"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in table() if name != "identity"])
+def test_flag_variable_and_file_give_the_same_value(name, config):
+    text, yaml = SPELLINGS[name]
+    setting = table()[name]
+    source = "identity: [{name: corp, from: peer}]\n"
+    given = [text] if setting.about.many else text == "true" if setting.about.kind.switch else text
+    by_flag = load({name: given}, {}, file=config(source))
+    assert load({}, {setting.variable: text}, file=config(source)) == by_flag
+    assert load({}, {}, file=config(f"{source}{name}: {yaml}\n")) == by_flag
+    assert name == "state" or getattr(by_flag, name) != getattr(Settings(), name)
+
+
+def test_values_have_their_types(config):
+    settings = load({"listen": ["[::1]:9001", "unix:/run/a b"], "disclose": "code", "admin": "none"}, {})
+    assert settings.listen == (Address("::1", 9001), Address(path="/run/a b"))
+    assert [str(address) for address in settings.listen] == ["[::1]:9001", "unix:/run/a b"]
+    assert settings.disclose is Disclose.CODE
+    assert settings.admin is None
+    assert load({"admin": "localhost:0"}, {}).admin == Address("localhost", 0)
+
+
+def test_a_list_in_a_variable_is_separated_by_commas():
+    assert load({}, {"MCP_AUTHZ_REQUEST_HEADERS": "X-A, x-b"}).request_headers == ("x-a", "x-b")
+
+
+def test_an_empty_variable_is_not_set():
+    assert load({}, {"MCP_AUTHZ_SESSIONS": ""}) == Settings()
+
+
+def test_the_settings_file_may_be_named_by_a_variable(config):
+    assert load({}, {"MCP_AUTHZ_CONFIG": str(config("sessions: 7\n"))}).sessions == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("max_body_bytes", "4 MB", "expected bytes from 1024 to 67108864 (such as 4194304 or 4MiB), got '4 MB'"),
+        ("max_body_bytes", "10", "expected bytes from 1024 to 67108864 (such as 4194304 or 4MiB), got '10'"),
+        ("sessions", "0", "expected a whole number from 1 to 10000, got '0'"),
+        ("sessions", "1_0", "expected a whole number from 1 to 10000, got '1_0'"),
+        ("sessions", "٣", "expected a whole number from 1 to 10000, got '٣'"),
+        ("timeout", "1 day", "expected a duration from 0.001s to 60s (such as 150ms or 5s), got '1 day'"),
+        ("socket_mode", "999", "expected an octal mode such as 0660, got '999'"),
+        (
+            "denial",
+            "toolresult",
+            ("expected one of tool-result, jsonrpc-error, http-status, got 'toolresult', did you mean 'tool-result'"),
+        ),
+        ("state", "valkey://db", "expected memory, got 'valkey://db', which is not implemented yet"),
+        ("state", "disk", "expected memory, got 'disk'"),
+        ("plaintext_ok", "yes", "expected true or false, got 'yes'"),
+        ("request_headers", "x y", "expected a header name, got 'x y'"),
+        ("listen", "9001", "expected unix:PATH, HOST:PORT or [IPv6]:PORT, got '9001'"),
+        ("listen", "::1:9001", "expected unix:PATH, HOST:PORT or [IPv6]:PORT, got '::1:9001'"),
+        ("listen", "127.0.0.1:65536", "expected a port up to 65535, got '127.0.0.1:65536'"),
+        ("listen", "unix:" + "x" * 108, f"expected unix:PATH with a path of 1 to 107 bytes, got 'unix:{'x' * 108}'"),
+        ("admin", "unix:/run/a", "expected HOST:PORT or none, got 'unix:/run/a'"),
+        ("challenge", "a\r\nb", "expected printable text, got 'a\\r\\nb'"),
+        ("policies", "\0", "expected a path, got '\\x00'"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_what_was_expected(name, text, problem):
+    setting = table()[name]
+    assert problems(**{name: text}) == [f"{setting.flag}: {problem}"]
+    assert problems(environ={setting.variable: text}) == [f"{setting.variable}: {problem}"]
+
+
+def test_all_problems_are_told_at_once_with_their_places(config):
+    file = config("max_body_byte: 1\nsessions: ten\nplaintext_ok: 'true'\nlisten: [unix:/run/a, 7]\n")
+    assert problems(file=file, environ={"MCP_AUTHZ_DRAIM": "1"}, disclose="all") == [
+        f"{file}:1:1: max_body_byte: there is no such setting, did you mean 'max_body_bytes'",
+        f"{file}:2:1: sessions: expected N, got 'ten'",
+        f"{file}:3:1: plaintext_ok: expected true|false, got 'true'",
+        f"{file}:4:23: listen[1]: expected unix:PATH|HOST:PORT, got 7",
+        "MCP_AUTHZ_DRAIM: there is no such setting, did you mean 'MCP_AUTHZ_DRAIN'",
+        "--disclose: expected one of full, reason, code, got 'all'",
+    ]
+
+
+def test_a_file_that_is_no_strict_yaml_is_refused_with_its_places(config):
+    file = config("sessions: 1\nsessions: 2\naudit: &a no\n")
+    found = problems(file=file)
+    assert f"{file}:2:1: sessions: duplicate key 'sessions', first at 1:1" in found
+    assert len(found) > 1
+
+
+def test_a_file_of_another_shape_or_none_is_refused(config, tmp_path):
+    file = config("[1]\n")
+    assert problems(file=file) == [f"{file}: expected a mapping of settings"]
+    assert problems(file=tmp_path / "no") == [f"{tmp_path}/no: cannot be read: no such file or directory"]
+
+
+def test_variables_that_kubernetes_sets_for_a_service_of_the_same_name_are_nobodys_mistake():
+    environ = {
+        "MCP_AUTHZ_SERVICE_HOST": "10.0.0.1",
+        "MCP_AUTHZ_SERVICE_PORT_GRPC": "9001",
+        "MCP_AUTHZ_PORT": "tcp://10.0.0.1:9001",
+        "MCP_AUTHZ_PORT_9001_TCP_PROTO": "tcp",
+        "MCP_AUTHZ_ADMIN_SERVICE_PORT": "9464",
+    }
+    assert load({}, environ) == Settings()
+
+
+def test_no_setting_has_a_name_that_kubernetes_uses():
+    for name in table():
+        assert not name.endswith(("_port", "service_host", "service_port"))
+
+
+def test_what_is_needed_and_not_given_is_named_in_all_its_spellings():
+    with pytest.raises(SettingsError) as caught:
+        load({}, {}, need=("policies", "listen"))
+    assert str(caught.value).splitlines() == [
+        "--policies: expected a value (also MCP_AUTHZ_POLICIES or policies: in --config)",
+        "--listen: expected a value (also MCP_AUTHZ_LISTEN or listen: in --config)",
+    ]
+
+
+def test_plain_text_beyond_this_machine_needs_to_be_asked_for():
+    found = problems(listen=["0.0.0.0:9001", "authz.example:1", "[::1]:2"])
+    assert found == [
+        f"listen: expected unix:PATH or a loopback address, got '{address}': plain text beyond this machine needs "
+        "--plaintext-ok, and something else that protects the way, such as a mesh"
+        for address in ("0.0.0.0:9001", "authz.example:1")
+    ]
+    assert load({"listen": ["0.0.0.0:9001"], "plaintext_ok": True}, {}).listen == (Address("0.0.0.0", 9001),)
+
+
+def test_settings_that_contradict_each_other_are_refused(config):
+    assert problems(audit_required=True, audit="none", listen=["a:1", "a:1"], plaintext_ok=True) == [
+        "audit_required: expected audit to be a file or stdout, got none",
+        "listen: expected each address once",
+    ]
+    assert problems(default_identity="corp") == [
+        "default_identity: expected a name in identity, which has none, got 'corp'"
+    ]
+
+
+def test_identity_sources_are_read(config):
+    file = config(
+        """
+        default_identity: gw
+        request_headers: [X-Tenant]
+        select_by: host
+        identity:
+          - {name: corp, from: jwt_authn, payload: jwt_payload, issuer: "https://idp.example", id: sub, groups: groups,
+             client_id: azp, scopes: scope, claims: {namespaces: list(string)}}
+          - {name: mesh, from: peer}
+          - {name: gw, from: header, id: X-Auth-User, groups: x-auth-groups, absent: empty}
+        """
+    )
+    settings = load({}, {}, file=file)
+    assert settings.identity == (
+        IdentitySource(
+            "corp",
+            SourceKind.JWT_AUTHN,
+            "jwt_payload",
+            "https://idp.example",
+            "sub",
+            "groups",
+            "azp",
+            "scope",
+            {"namespaces": "list(string)"},
+        ),
+        IdentitySource("mesh", SourceKind.PEER),
+        IdentitySource("gw", SourceKind.HEADER, id="x-auth-user", groups="x-auth-groups", absent_empty=True),
+    )
+    assert (settings.default_identity, settings.request_headers, settings.select_by) == ("gw", ("x-tenant",), "host")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("corp", "identity: expected a list of identity sources, got a text"),
+        ("[corp]", "identity[0]: expected an identity source such as {name: corp, from: jwt_authn}, got a text"),
+        ("[{from: peer}]", "identity[0]: expected the key name"),
+        ("[{name: a}]", "identity[0]: expected the key from"),
+        ("[{name: a, from: jwt}]", "identity[0].from: jwt (verified by this service) is not implemented yet"),
+        (
+            "[{name: a, from: headers, id: x}]",
+            ("identity[0].from: expected one of jwt_authn, header, peer, got 'headers', did you mean 'header'"),
+        ),
+        ("[{name: a, from: peer, id: x}]", "identity[0].id: expected one of name, from, absent where from is peer"),
+        (
+            "[{name: a, from: jwt_authn, group: x}]",
+            (
+                "identity[0].group: expected one of name, from, absent, payload, issuer, id, groups, client_id, "
+                "scopes, claims where from is jwt_authn, did you mean 'groups'"
+            ),
+        ),
+        ("[{name: a/b, from: peer}]", "identity[0].name: expected a name without space, '/', ':' and '*', got 'a/b'"),
+        ("[{name: a, from: peer, absent: none}]", "identity[0].absent: expected empty, or no such key, got 'none'"),
+        ("[{name: a, from: header}]", "identity[0]: expected the key id: the header that the proxy sets and strips"),
+        ("[{name: a, from: header, id: x y}]", "identity[0].id: expected a header name, got 'x y'"),
+        ("[{name: a, from: jwt_authn, id: 1}]", "identity[0].id: expected text, got 1"),
+        (
+            "[{name: a, from: jwt_authn, claims: [b]}]",
+            ("identity[0].claims: expected claims with their types such as {team: string}, got a list"),
+        ),
+        (
+            "[{name: a, from: jwt_authn, claims: {b: list}}]",
+            ("identity[0].claims.b: expected one of string, int, double, bool, list(string), got 'list'"),
+        ),
+        ("[{name: a, from: peer}, {name: a, from: peer}]", "identity[1].name: the name 'a' is used twice"),
+    ],
+)
+def test_an_identity_source_that_cannot_be_used_is_a_problem_with_its_place(text, problem, config):
+    found = problems(file=config(f"identity: {text}\n"))
+    assert [line.split(": ", 1)[1] for line in found] == [problem]
+
+
+def test_the_table_for_the_readme_has_every_setting():
+    lines = module.markdown().splitlines()
+    assert len(lines) == 2 + len(table())
+    assert "| `--max-body-bytes` `BYTES`<br>`MCP_AUTHZ_MAX_BODY_BYTES` | `4MiB` |" in module.markdown()
+    assert all(line.count("|") - line.count("\\|") == 4 for line in lines)
+
+
+def test_no_setting_takes_its_help_from_nowhere():
+    for setting in table().values():
+        assert setting.about.help
+        assert setting.shown

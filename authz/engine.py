@@ -175,7 +175,7 @@ class Engine:
             principal = ANONYMOUS
             calls: list[Call] = []
             evaluations = [Evaluation(Effect.DENY, policy)] * len(exchange.messages)
-            discharge = _PAID
+            discharge: Discharge | None = _PAID
         else:
             principal = settings.identities.identify(request, policy.identity or settings.identities.default)
             calls = self._calls(request, exchange, policy, principal)

@@ -146,7 +146,7 @@ class Message:
     `targets` is what the policy judges: one tool, prompt or resource, several URIs (`subscriptions/listen`), or the
     method itself. `arguments` is the object of a tools/call or prompts/get, else empty. `reference_only` is true for
     completion, which asks about a target without using it. `log_level` is the level asked for in `_meta` or by
-    `logging/setLevel`, else "".
+    `logging/setLevel`, else "". `doubtful_text`: any `!` in the arguments may stand for bytes that were not UTF-8.
     """
 
     kind: MessageKind
@@ -158,6 +158,7 @@ class Message:
     reference_only: bool = False
     wants_task: bool = False
     log_level: str = ""
+    doubtful_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import itertools
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -380,3 +380,12 @@ async def test_ids_are_unique_without_being_told() -> None:
     for _ in range(100):
         await decider.check(call("get"))
     assert len({record.decision.id for record in sink.records}) == 100
+
+
+async def test_where_bodies_come_as_text_an_exclamation_mark_in_a_constrained_argument_is_not_trusted() -> None:
+    decider = engine()
+    asked = call("typed", {"key": "app:wow!", "note": "x"})
+    assert (await decider.check(asked)).allowed
+    assert not (await decider.check(replace(asked, body_is_text=True))).allowed
+    free = call("typed", {"key": "app:wow", "note": "wow!"})
+    assert (await decider.check(replace(free, body_is_text=True))).allowed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -33,9 +34,11 @@ class Checks:
         self._refuser = refuser
         self._in_flight = in_flight
         self._timeout = timeout
+        self._begun = 0
 
     async def check(self, data: bytes, caller: str) -> bytes:
         """The answer to `data`; raises nothing but the cancellation of this call."""
+        self._begun += 1
         self._in_flight.inc()
         try:
             async with asyncio.timeout(self._timeout):
@@ -44,3 +47,13 @@ class Checks:
             return encode(self._refuser.refuse(Reason.BUSY, None))
         finally:
             self._in_flight.dec()
+
+    async def quiet(self, interval: float, patience: float) -> bool:
+        """Wait until no check has begun for `interval` seconds, at most `patience`; whether it became quiet."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            begun = self._begun
+            await asyncio.sleep(interval)
+            if begun == self._begun:
+                return True
+        return False

@@ -9,13 +9,12 @@ import enum
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from authz.app import configuration
 from authz.app.settings import Settings, table
 from authz.errors import AuthzError
 
@@ -50,14 +49,18 @@ def main() -> None:
     except AuthzError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:
-        # Whoever read the output has gone; Python would complain once more while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(2)
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read the output has gone (`| head`); Python would complain when it flushes at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _settings_from(config: Path | None, **flags: Any) -> Settings:
-    return configuration.load(flags, os.environ, file=config)
+def _settings(config: Path | None, flags: Mapping[str, Any], *need: str) -> Settings:
+    from authz.app import configuration
+
+    return configuration.load(flags, os.environ, file=config, need=need)
 
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -94,7 +97,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 @_with_settings
 def serve(config: Path | None, flags: dict[str, Any]) -> None:
     """Answer the proxy's checks until SIGTERM. SIGHUP loads the policies again and reopens the audit file."""
-    settings = configuration.load(flags, os.environ, file=config, need=("policies", "listen"))
+    settings = _settings(config, flags, "policies", "listen")
     from authz.app.commands import serve as command
 
     raise typer.Exit(command.run(settings))
@@ -109,7 +112,7 @@ def validate(
     """Show every problem (exit 2) and warning (exit 1) of a directory of policies with its place."""
     from authz.app.commands import validate as command
 
-    raise typer.Exit(command.run(directory, _settings_from(config), as_json=form is Format.JSON))
+    raise typer.Exit(command.run(directory, _settings(config, {}), as_json=form is Format.JSON))
 
 
 @app.command("explain")
@@ -134,7 +137,7 @@ def explain(
     """Show what one call gets and why: every rule that was tried, what is owed, the exact answer. Exit 1: denied."""
     from authz.app.commands import explain as command
 
-    settings = configuration.load({"policies": policies}, os.environ, file=config, need=("policies",))
+    settings = _settings(config, {"policies": policies}, "policies")
     question = command.Question(
         tool=tool,
         arguments=args,

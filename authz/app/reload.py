@@ -11,6 +11,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -132,7 +133,10 @@ class Loader:
 
 
 class Watcher:
-    """Keeps the policies in force up to date with their directory until it is cancelled."""
+    """Keeps the policies in force up to date with their directory until it is cancelled.
+
+    `swap` and `observer` are called on the event loop; each load happens beside it, within `memory()`.
+    """
 
     def __init__(
         self,
@@ -141,6 +145,7 @@ class Watcher:
         swap: Callable[[PolicySet], None],
         observer: LoadObserver,
         *,
+        memory: Callable[[], AbstractContextManager[None]] = nullcontext,
         interval: float = INTERVAL,
         settle: float = SETTLE,
     ) -> None:
@@ -148,6 +153,7 @@ class Watcher:
         self._current = current
         self._swap = swap
         self._observer = observer
+        self._memory = memory
         self._interval = interval
         self._settle = settle
         self._asked = asyncio.Event()
@@ -183,7 +189,7 @@ class Watcher:
                 if now == seen:
                     break
                 seen = now
-        loaded = await asyncio.to_thread(self._loader.again, self._current)
+        loaded = await asyncio.to_thread(self._again)
         if loaded is None:
             if not settle:
                 log.info("policies: revision %s stays, nothing has changed", self._current.revision)
@@ -192,6 +198,10 @@ class Watcher:
         self._swap(loaded.policies)
         self._current = loaded.policies
         self._observer(loaded)
+
+    def _again(self) -> Loaded | None:
+        with self._memory():
+            return self._loader.again(self._current)
 
 
 def compile_directory(directory: Directory, context: PolicyContext, previous: PolicySet | None = None) -> PolicySet:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from authz.app import wiring
 from authz.app.admin import AdminServer
@@ -35,6 +36,24 @@ from authz.state.memory import MemoryStore
 _log = logging.getLogger("mcp_authz.serve")
 
 STDOUT = 1
+QUIET = 0.02  # seconds without a new check after which none is on its way
+
+
+@contextlib.contextmanager
+def lasting_memory() -> Iterator[None]:
+    """What is made in this block is made to last: taken out of the sight of full collections, of which there is none.
+
+    A full collection through 1000 policies holds every call for 160 ms (measured). Policies have no cycles, so those
+    that are replaced are freed all the same; what compiling leaves behind dies young.
+    """
+    first, second, third = gc.get_threshold()
+    gc.set_threshold(first, second, 1_000_000)
+    try:
+        yield
+    finally:
+        gc.collect(1)
+        gc.freeze()
+        gc.set_threshold(first, second, third)
 
 
 def load(settings: Settings) -> tuple[Loader, Loaded]:
@@ -72,13 +91,13 @@ class Service:
             required=audit if settings.audit_required else (),
         )
         self._metrics.observe(store=self._store, audit=self._audit)
-        self._watcher = Watcher(loader, policies, self._engine.swap, self._loaded)
+        self._watcher = Watcher(loader, policies, self._engine.swap, self._loaded, memory=lasting_memory)
         self._tell_metrics(loaded)
         authorization = Authorization(self._engine, Lane())
-        checks = Checks(authorization.check, self._engine, self._metrics.in_flight, settings.timeout)
+        self._checks = Checks(authorization.check, self._engine, self._metrics.in_flight, settings.timeout)
         self._server = GrpcServer(
             settings.listen,
-            checks.check,
+            self._checks.check,
             max_body_bytes=settings.max_body_bytes,
             plaintext_ok=settings.plaintext_ok,
             socket_mode=settings.socket_mode,
@@ -87,7 +106,7 @@ class Service:
     async def run(self, say: Callable[[str], None]) -> None:
         """Serve until told to stop; `say` gets the one ready line. Raises SettingsError if it cannot listen."""
         try:
-            async with self._operators() as admin, self._checks() as bound, self._watching(), self._signals():
+            async with self._operators() as admin, self._serving() as bound, self._watching(), self._signals():
                 say(self._ready_line(bound, admin))
                 await self._stop.wait()
                 _log.info("draining: calls in flight have %g s", self._settings.drain)
@@ -126,7 +145,7 @@ class Service:
             await admin.stop()
 
     @contextlib.asynccontextmanager
-    async def _checks(self) -> AsyncIterator[Sequence[str]]:
+    async def _serving(self) -> AsyncIterator[Sequence[str]]:
         bound = await self._server.start()
         self._server.set_serving(True)
         self._state.serving = True
@@ -135,13 +154,21 @@ class Service:
         finally:
             self._server.set_serving(False)
             self._state.serving = False
-            stopping = asyncio.create_task(self._server.stop(self._settings.drain))
+            draining = asyncio.create_task(self._drain())
             told_again = asyncio.create_task(self._now.wait())
-            await asyncio.wait((stopping, told_again), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
             told_again.cancel()
-            if not stopping.done():
+            if not draining.done():
+                draining.cancel()
                 await self._server.stop(0)
-            await stopping
+            with contextlib.suppress(asyncio.CancelledError):
+                await draining
+
+    async def _drain(self) -> None:
+        # gRPC cancels what has arrived and was not handed over yet (measured: all but one of 16 callers in a hurry).
+        # Health has told the proxy to go elsewhere; what it sent before is still taken, for half of the time at most.
+        await self._checks.quiet(QUIET, self._settings.drain / 2)
+        await self._server.stop(self._settings.drain / 2)
 
     @contextlib.asynccontextmanager
     async def _watching(self) -> AsyncIterator[None]:

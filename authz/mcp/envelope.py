@@ -114,6 +114,7 @@ def _call(
         known.reference_only,
         method == "tools/call" and params.get("task") is not None,
         _log_level(method, params, meta),
+        doubtful,
     )
     return message, era
 

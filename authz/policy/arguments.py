@@ -7,6 +7,7 @@ policy file, no rule and no call (policy.md 3).
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,17 @@ class ArgumentsSchema:
             return self._explainer.explain(self._schema, arguments)
         except ValueError:
             return Violation("args", "only JSON that can be read without doubt")
+
+    def doubt(self, arguments: Mapping[str, Any]) -> Violation | None:
+        """The refusal of a constrained argument with `!` in it, for callers who cannot be sure of that character.
+
+        Where a proxy sends bodies as text, each byte that is not UTF-8 became a `!` (facts/meshes 5).
+        """
+        open_ended = self._schema.keys() - {"type", "properties", "required", "title", "description"}
+        for name, value in arguments.items():
+            if (open_ended or name in self._schema.get("properties", {})) and "!" in json.dumps(value):
+                return Violation("args", "no '!' while the proxy sends bodies as text (pack_as_bytes)")
+        return None
 
     def type_of(self, path: Sequence[str | int]) -> DeclaredType | None:
         """What is declared of the value at `path` in arguments that fit, None if nothing is.

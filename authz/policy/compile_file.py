@@ -12,6 +12,7 @@ from authz.errors import PolicyError, Problem
 from authz.identity import Identities
 from authz.model import Approval, TargetKind
 from authz.policy import schema
+from authz.policy.arguments import inspect_definitions
 from authz.policy.compile_limits import LimitCompiler
 from authz.policy.compile_rules import APPROVAL_TIMEOUT, RuleCompiler
 from authz.policy.document import Document, parse
@@ -96,6 +97,8 @@ class _FileCompiler:
 
     def compile(self) -> Compiled:
         self._check_head()
+        for found in inspect_definitions(self._section("$defs")):
+            self._findings.problem(found.path, found.message)
         sections = {kind: Index(self._blocks(name)) for name, kind in SECTIONS.items()}
         for name, kind in SECTIONS.items():
             for one, other in sections[kind].crossing():

@@ -73,7 +73,7 @@ class LimitCompiler:
         limit = Limit(
             name=name or f"{self._server}/{block}/{ordinal}",
             key=(*self._owner, self._server, "name", name) if name else (*known, str(ordinal)),
-            max=raw["max"],
+            max=int(raw["max"]),
             window=window,
             server=self._server,
             on_store_error=OnStoreError(raw.get("on_store_error", "local")),

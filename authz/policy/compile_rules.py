@@ -16,6 +16,7 @@ from authz.policy.rules import Block, Requirement, Rule
 
 APPROVAL_TIMEOUT = 900.0  # seconds; policy.md's example
 _WITH_ARGUMENTS = ("tools", "prompts")
+_DEFS = ("$defs",)
 
 
 class RuleCompiler:
@@ -111,10 +112,11 @@ class RuleCompiler:
             self._findings.problem(place, f"only tools and prompts have arguments, {path[0]} have none")
             return None
         compiled, problems, warnings = compile_arguments(raw["arguments"], self._defs)
+        # A place in a definition is told from the file's beginning, one in the arguments from where these stand.
         for found in problems:
-            self._findings.problem((*place, *found.path), found.message)
+            self._findings.problem(found.path if found.path[:1] == _DEFS else (*place, *found.path), found.message)
         for found in warnings:
-            self._findings.warn((*place, *found.path), found.message)
+            self._findings.warn(found.path if found.path[:1] == _DEFS else (*place, *found.path), found.message)
         return compiled
 
     def _condition(self, path: Path, text: str, types: Sequence[ArgumentsSchema]) -> Condition | None:

@@ -9,13 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from authz.model import Call, Target
 from authz.policy.condition_types import ClaimType
-from authz.policy.condition_work import BUDGET, ELEMENT, MAX_TEXT, MEMBER, Work, cost
+from authz.policy.condition_work import (
+    BUDGET,
+    CONVERTED,
+    CONVERTED_ELEMENT,
+    CONVERTED_MEMBER,
+    ELEMENT,
+    MAX_TEXT,
+    MEMBER,
+    SCALAR,
+    Work,
+    cost,
+)
 
-_EASY_TEXT, _EASY_ELEMENTS = 1024, 32  # what every read may have without asking for the cost again
+_EASY_TEXT = 1024  # characters, bytes and elements that every read may have without asking for the cost again
+_EASY_BYTES, _EASY_ELEMENTS = 4 * _EASY_TEXT + 64, 32
 _EXACT = 2**53  # from here on doubles skip integers, and CEL would call two different numbers equal
 
 Getter = Callable[[Call, Target], Any]
@@ -80,7 +92,7 @@ class Plan:
             flat=tuple(tree) if all(below is None for below in tree.values()) else (),
             slots=tuple(slots),
             work=work,
-            easy=cost(work, [(_EASY_TEXT * 4, _EASY_ELEMENTS)] * len(slots)) <= BUDGET,
+            easy=cost(work, [(_EASY_BYTES, _EASY_ELEMENTS)] * len(slots)) <= BUDGET,
         )
 
     def gather(self, call: Call, target: Target) -> dict[str, Any]:
@@ -96,7 +108,8 @@ class Plan:
                 easy = False
             data["args"] = passed
             for value in passed.values():
-                easy = easy and (type(value) is bool or (type(value) is str and len(value) <= _EASY_TEXT))
+                kind = type(value)
+                easy = easy and (len(value) <= _EASY_TEXT if kind is str else kind is bool or kind is int)
         for name, getter in self.variables:
             value = getter(call, target)
             if value is not None:
@@ -117,16 +130,13 @@ class Plan:
 
     def _measure(self, data: Mapping[str, Any]) -> None:
         """Raise UnfitError if the evaluation could take more than the budget."""
-        sizes, total = [], 0
-        for slot in self.slots:
-            size, elements, text = measure(_at(data.get(slot[0]), slot[1:]))
-            sizes.append((size, elements))
-            total += text
-        if total > MAX_TEXT:
+        sizes = [measure(_at(data.get(slot[0]), slot[1:])) for slot in self.slots]
+        if sum(size.text for size in sizes) > MAX_TEXT:
             raise UnfitError("too much text")
-        if self.easy and all(size <= _EASY_TEXT * 4 and elements <= _EASY_ELEMENTS for size, elements in sizes):
+        if self.easy and all(size.bytes <= _EASY_BYTES and size.elements <= _EASY_ELEMENTS for size in sizes):
             return
-        if cost(self.work, sizes) > BUDGET:
+        spent = sum(size.conversion for size in sizes)
+        if spent + cost(self.work, [(size.bytes, size.elements) for size in sizes]) > BUDGET:
             raise UnfitError("too much work")
 
 
@@ -165,34 +175,40 @@ def _at(value: Any, names: Sequence[str]) -> Any:
     return value
 
 
-def measure(value: Any) -> tuple[int, int, int]:
-    """Bytes as `condition_work` counts them, elements, and bytes of text alone of a JSON value.
+class Size(NamedTuple):
+    """How large a value is, in the units of `condition_work`: `text` are bytes of text, the rest adds what holds it."""
 
-    Raises UnfitError for more than the budget, and for numbers that CEL would not compare exactly.
-    """
-    size = elements = text = 0
+    bytes: int
+    elements: int
+    text: int
+    conversion: int
+
+
+def measure(value: Any) -> Size:
+    """The size of a JSON value; raises UnfitError for more than the budget, and for numbers that are not exact."""
+    size = elements = text = conversion = 0
     pending = [value]
     while pending:
         value = pending.pop()
         kind = type(value)
         if kind is str:
             text += len(value) if value.isascii() else 4 * len(value)
-            size += 8
         elif kind is list:
             elements += len(value)
             size += ELEMENT * len(value)
-            if size <= BUDGET:
+            conversion += CONVERTED + CONVERTED_ELEMENT * len(value)
+            if conversion <= BUDGET:
                 pending.extend(value)
         elif kind is dict:
             elements += len(value)
             size += MEMBER * len(value)
-            if size <= BUDGET:
+            conversion += CONVERTED + CONVERTED_MEMBER * len(value)
+            if conversion <= BUDGET:
                 text += sum(len(name) if name.isascii() else 4 * len(name) for name in value)
                 pending.extend(value.values())
         elif kind is float and not abs(value) < _EXACT:
-            raise UnfitError("a number that is not exact")
-        else:
-            size += 8
-        if size + text > BUDGET:
+            raise UnfitError("a number that CEL would not compare exactly")
+        size += SCALAR
+        if conversion + text > BUDGET:
             raise UnfitError("too much")
-    return size + text, elements, text
+    return Size(size + text, elements, text, conversion + text)

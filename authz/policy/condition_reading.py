@@ -47,8 +47,8 @@ from authz.policy.condition_work import (
     Looping,
     Matching,
     Read,
+    Scan,
     Search,
-    Test,
     Through,
     Work,
 )
@@ -121,7 +121,7 @@ class Reading:
             return self._loop(node, scope)
         if isinstance(node, Select) or node.function == "_[_]":
             if isinstance(node, Select) and node.test:
-                return Seen(Test((self._member(node, scope, "string").work,)), _BOOLEAN)
+                return Seen(Scan((self._member(node, scope, "string").work,)), _BOOLEAN)
             return self._member(node, scope, hint)
         return self._operation(node, scope)
 
@@ -287,22 +287,22 @@ class Reading:
                 self._problem(f"the time zone of {function} must be a constant")
         elif function not in CONVERSIONS:
             self._problem(f"the function {function} is not supported")
-        return Seen(Test(works), kinds)
+        return Seen(Scan(works), kinds)
 
     def _text_work(self, node: Operation, works: Sequence[Work]) -> Work:
         if node.function == "contains":
             return Search(works[0], works[1])
         if node.function != "matches":
-            return Test(tuple(works))
+            return Scan(tuple(works))
         pattern = node.parts[1]
         if not isinstance(pattern, Const) or not isinstance(pattern.value, str):
             self._problem("the pattern of matches must be a constant string")
-            return Test(tuple(works))
+            return Scan(tuple(works))
         try:
             program = compile_pattern(pattern.value)
         except PatternError as error:
             self._problem(f"RE2 refuses the pattern {pattern.value!r}: {error}")
-            return Test(tuple(works))
+            return Scan(tuple(works))
         return Matching(works[0], int(max(program.programsize, program.reverseprogramsize)))
 
     def _hints(self, node: Operation) -> list[str]:

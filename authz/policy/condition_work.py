@@ -18,11 +18,16 @@ BUDGET = 8 << 20  # units of about 2.4 ns: some 20 ms
 MAX_TEXT = 1 << 20  # bytes of text passed to one evaluation (policy.md 4)
 
 STEP = 48  # one operation, wherever it stands
-ELEMENT = 32  # one element of a list, converted for the library
-MEMBER = 128  # one member of a map, converted
+SCALAR = 8  # a number, or what a string has beside its bytes
+ELEMENT = 8  # one element of a list, beside its own size
+MEMBER = 40  # one member of a map
 _COPY = 24  # one element of a list that grows by one: each step copies what is there
+_SEARCHED = 4  # one byte that `contains` looks for the first byte in
 _COMPARED = 128  # bytes that memcmp compares in one unit
-_MATCHED = 2  # units that a byte costs for each instruction of a pattern
+_MATCHED = 4  # one byte for one instruction of a pattern
+
+# Measuring a value and converting it for the library, once: an element of a list, a member of a map, either itself.
+CONVERTED_ELEMENT, CONVERTED_MEMBER, CONVERTED = 64, 160, 112
 
 
 class Extent(NamedTuple):
@@ -105,13 +110,14 @@ class Through:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Scan:
     """An operation that goes through its parts and gives something small: a comparison, `size`, `in`."""
 
     parts: tuple[Work, ...]
 
     def spend(self, budget: Budget, times: float) -> Extent:
-        budget.spent += times * STEP + sum(part.spend(budget, times).total for part in self.parts)
+        through = sum(part.spend(budget, times).total for part in self.parts)
+        budget.spent += times * STEP + through
         return Extent(times * STEP, STEP)
 
 
@@ -125,7 +131,7 @@ class Search:
     def spend(self, budget: Budget, times: float) -> Extent:
         text, part = self.text.spend(budget, times), self.part.spend(budget, times)
         product = min(text.total * part.most, text.most * part.total)
-        budget.spent += times * STEP + text.total + part.total + product / _COMPARED
+        budget.spent += times * STEP + _SEARCHED * text.total + part.total + product / _COMPARED
         return Extent(times * STEP, STEP)
 
 
@@ -137,7 +143,8 @@ class Matching:
     size: int
 
     def spend(self, budget: Budget, times: float) -> Extent:
-        budget.spent += times * STEP + self.text.spend(budget, times).total * self.size * _MATCHED
+        text = self.text.spend(budget, times)
+        budget.spent += times * STEP + text.total * self.size * _MATCHED
         return Extent(times * STEP, STEP)
 
 
@@ -165,11 +172,11 @@ class Looping:
         )
 
 
-Work: TypeAlias = Fixed | Read | Element | Through | Test | Search | Matching | Looping
+Work: TypeAlias = Fixed | Read | Element | Through | Scan | Search | Matching | Looping
 
 
 def cost(work: Work, sizes: Sequence[tuple[int, int]]) -> float:
-    """Units that an evaluation can cost where read number i has `sizes[i]` = (bytes, elements)."""
+    """Units that an evaluation can cost where read number i has `sizes[i]` = (bytes, elements), all converted."""
     budget = Budget(sizes)
     work.spend(budget, 1)
-    return budget.spent + sum(size for size, _ in sizes)
+    return budget.spent

@@ -103,6 +103,8 @@ def _arguments(name: str, of: Block | Rule, call: Call, trace: Trace) -> Evaluat
     if of.arguments is None:
         return None
     violation = of.arguments.check(call.message.arguments)
+    if violation is None and call.message.doubtful_text:
+        violation = of.arguments.doubt(call.message.arguments)
     if violation is None:
         trace(f"{name}.arguments", "held")
         return None

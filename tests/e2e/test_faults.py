@@ -41,7 +41,7 @@ def request(tool: str, case: str) -> bytes:
 
 
 class Load:
-    """Callers that never stop; every second call must never pass. `answers` has when a good call got which status."""
+    """Callers that never stop; every second call must never pass. `answers`: when a good call began, its status."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -61,12 +61,14 @@ class Load:
 
     def _call(self) -> None:
         while not self._ended.is_set():
+            began = time.monotonic()
             status, _ = wire.send(self._port, request("get_value", "good"))
-            self.answers.append((time.monotonic(), status))
+            self.answers.append((began, status))
             wire.send(self._port, request("delete_cache", "bad"))
             time.sleep(0.01)
 
     def since(self, moment: float) -> Counter[int]:
+        """What calls that began after `moment` got."""
         return Counter(status for at, status in self.answers if at > moment)
 
     def until(self, status: int, moment: float, seconds: float = 15.0) -> float:
@@ -99,10 +101,18 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(children: Children, policies: Callable[[Path], Path], upstream: Upstream, tmp_path_factory) -> World:
+def lasting_world(children: Children, policies: Callable[[Path], Path], upstream: Upstream, tmp_path_factory) -> World:
     source = tmp_path_factory.mktemp("demo") / "demo.yaml"
     source.write_text((POLICIES / "deny-delete.yaml").read_text().replace("server: deny-delete", "server: demo"))
     return World(children, policies(source), upstream)
+
+
+@pytest.fixture
+def world(lasting_world: World) -> World:
+    """The world with a service that runs, whatever the test before has left."""
+    if not lasting_world.service.child.alive():
+        lasting_world.start()
+    return lasting_world
 
 
 def bad_calls(world: World) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authz.envoy import codec
@@ -181,6 +181,7 @@ def test_bytes_that_are_no_check_are_refused(data: bytes) -> None:
     )
 
 
+@settings(deadline=None)  # a shared machine
 @given(st.binary(max_size=200))
 def test_whatever_bytes_come_in_are_a_request_or_refused(data: bytes) -> None:
     source_of(data)
@@ -215,6 +216,7 @@ replies = st.builds(
 )
 
 
+@settings(deadline=None)  # a shared machine
 @given(replies)
 def test_no_reply_becomes_an_answer_that_leaves_the_verdict_open(reply: Reply) -> None:
     sent = answer(reply)
@@ -235,6 +237,7 @@ def test_no_reply_becomes_an_answer_that_leaves_the_verdict_open(reply: Reply) -
         assert option.header.value.isascii()
 
 
+@settings(deadline=None)  # a shared machine
 @given(replies)
 def test_what_is_not_exactly_true_does_not_allow(reply: Reply) -> None:
     for allowed in (1, "yes", None, [True]):

@@ -46,9 +46,39 @@ VALID: list[Any] = [
     [{"jsonrpc": "2.0", "id": 1, "method": "ping"}, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}],
 ]
 ODD: list[Any] = [
-    None, True, 1, 1.5, "", "x", [], {}, "tools/call", "notifications/initialized", "2.0", 2**53, -1, "2026-07-28", "T", "!",
-]  # fmt: skip
-NAMES = ["method", "Method", "params", "id", "jsonrpc", "result", "error", "name", "uri", "_meta", "arguments", "ref", "x", "__proto__"]  # fmt: skip
+    None,
+    True,
+    1,
+    1.5,
+    "",
+    "x",
+    [],
+    {},
+    "tools/call",
+    "notifications/initialized",
+    "2.0",
+    2**53,
+    -1,
+    "2026-07-28",
+    "T",
+    "!",
+]
+NAMES = [
+    "method",
+    "Method",
+    "params",
+    "id",
+    "jsonrpc",
+    "result",
+    "error",
+    "name",
+    "uri",
+    "_meta",
+    "arguments",
+    "ref",
+    "x",
+    "__proto__",
+]
 
 
 def replaced(value: Any, choose: Callable[[st.SearchStrategy[Any]], Any]) -> Any:

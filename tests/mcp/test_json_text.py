@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import sys
 import time
 from typing import Any
 
@@ -241,10 +243,11 @@ def hostile() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", list(hostile()))
 def test_a_hostile_body_costs_little(name: str) -> None:
     raw = hostile()[name]
-    best = 1.0
+    best = math.inf
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()
         with contextlib.suppress(MalformedMessage):
             decode_json(raw, MANY)
-        best = min(best, time.perf_counter() - started)
-    assert best < 0.15  # three times what is measured on two shared cores
+        best = min(best, time.process_time() - started)
+    # Three times what is measured on two shared cores; line by line under coverage it is slower.
+    assert best < (0.15 if sys.gettrace() is None else 1.5)

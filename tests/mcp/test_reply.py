@@ -259,14 +259,18 @@ def test_no_denial_is_allowed_or_404_or_has_a_reserved_code(
     [
         (
             denied(reason=Reason.RATE_LIMITED, retry_after=12.2, limits=("per-minute", "per-day")),
-            "Rate limit reached: tool `set_value` was not executed. Limit: per-minute, per-day. Rule: tools.set_value. "
-            "Retry after 13 s. Decision id: d-1.",
+            (
+                "Rate limit reached: tool `set_value` was not executed. Limit: per-minute, per-day. "
+                "Rule: tools.set_value. Retry after 13 s. Decision id: d-1."
+            ),
         ),
         (
             denied(reason=Reason.APPROVAL_REQUIRED, detail="approval by group:dba"),
-            "Approval required: a person must approve this call of tool `set_value` first; it was not executed. "
-            "Detail: approval by group:dba. Rule: tools.set_value. Send the same call again once it is approved. "
-            "Decision id: d-1.",
+            (
+                "Approval required: a person must approve this call of tool `set_value` first; it was not executed. "
+                "Detail: approval by group:dba. Rule: tools.set_value. Send the same call again once it is approved. "
+                "Decision id: d-1."
+            ),
         ),
         (
             denied(reason=Reason.DEFAULT_DENIED, target="other", rule=""),
@@ -274,7 +278,10 @@ def test_no_denial_is_allowed_or_404_or_has_a_reserved_code(
         ),
         (
             denied(target="json_*", rule="tools.json_*"),
-            "Denied by policy: this tool is not allowed. Rule: tools.json_*. Do not retry it unchanged. Decision id: d-1.",
+            (
+                "Denied by policy: this tool is not allowed. Rule: tools.json_*. Do not retry it unchanged. "
+                "Decision id: d-1."
+            ),
         ),
         (
             denied(reason=Reason.STATE_UNAVAILABLE, rule=""),
@@ -284,8 +291,10 @@ def test_no_denial_is_allowed_or_404_or_has_a_reserved_code(
             denied(
                 reason=Reason.ARGUMENTS_INVALID, disclose=Disclose.REASON, reason_text="keep it short!", detail="secret"
             ),
-            "Denied by policy: the arguments are not among those that the policy accepts for this tool. "
-            "Reason: keep it short! Do not retry it unchanged. Decision id: d-1.",
+            (
+                "Denied by policy: the arguments are not among those that the policy accepts for this tool. "
+                "Reason: keep it short! Do not retry it unchanged. Decision id: d-1."
+            ),
         ),
         (
             denied(reason=Reason.RATE_LIMITED, disclose=Disclose.REASON, retry_after=2, limits=("secret",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -47,7 +48,10 @@ def _lines(explanation: Explanation, revision: str) -> Iterator[Text]:
                 yield Text(f"  {_visible(text)}")
         yield from _section("owed", [(_owed(one), "", "") for one in owed])
         if decision.limits:
-            yield Text(f"  exhausted: {', '.join(decision.limits)}; retry after {decision.retry_after:g} s")
+            when = (
+                "no retry can pass" if math.isinf(decision.retry_after) else f"retry after {decision.retry_after:g} s"
+            )
+            yield Text(f"  exhausted: {', '.join(decision.limits)}; {when}")
     server = explanation.decisions[0].server or "none"
     yield Text(f"\nserver {server}, revision {revision}, asked by {_who(explanation.principal)}")
     yield from _section("tried", [(step.place, step.result, step.detail) for step in explanation.steps])
@@ -145,7 +149,7 @@ def _as_data(explanation: Explanation, revision: str) -> dict[str, Any]:
                 "cause": decision.cause,
                 "owed": [_owed_data(one) for one in owed],
                 "exhausted": list(decision.limits),
-                "retry_after": decision.retry_after,
+                "retry_after": None if math.isinf(decision.retry_after) else decision.retry_after,
             }
             for decision, owed in zip(explanation.decisions, explanation.obligations, strict=True)
         ],

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import sys
 
 from authz.app import logs
-from authz.app.serve import Service, load, say_on_stdout
+from authz.app.serve import Service, lasting_memory, load, say_on_stdout
 from authz.app.settings import Settings
 from authz.errors import PolicyError, SettingsError
 
@@ -19,10 +18,8 @@ def run(settings: Settings) -> int:
     """0 after SIGTERM; 2 where settings or policies cannot be used, with every problem in the log."""
     with logs.started(settings.log_level, settings.log_format):
         try:
-            loader, loaded = load(settings)
-            # What is loaded now stays: without this each full collection would walk through all policies.
-            gc.collect()
-            gc.freeze()
+            with lasting_memory():
+                loader, loaded = load(settings)
 
             async def serve() -> None:
                 await Service(settings, loader, loaded).run(say_on_stdout)

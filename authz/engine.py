@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from authz.address import neighbourhood
 from authz.audit import AuditSink, Record
 from authz.conclude import Frame, conclude, least
 from authz.errors import MalformedMessage, StoreError
@@ -203,7 +202,6 @@ class Engine:
 
     def _calls(self, request: HttpRequest, exchange: Exchange, policy: Policy, principal: Principal) -> list[Call]:
         now = self._clock()
-        address = request.source_address if principal.verified else neighbourhood(request.source_address)
         return [
             Call(
                 server=policy.server,
@@ -211,7 +209,7 @@ class Engine:
                 principal=principal,
                 era=exchange.era,
                 session=exchange.session,
-                address=address,
+                address=request.source_address,
                 host=request.host,
                 path=request.path,
                 headers=request.headers,

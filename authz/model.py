@@ -208,8 +208,8 @@ class Call:
     """The question: this principal, this method on these targets of this server, with these arguments, now.
 
     `now` is wall-clock seconds since the epoch (for conditions); limits use the store's own monotonic clock.
-    `address` is the source address that limits count where nobody is verified (IPv6: its /64). `origin` is the
-    browser's Origin header, None where there is none.
+    `address` is the source address, by which limits count where nobody is verified. `origin` is the browser's Origin
+    header, None where there is none.
     """
 
     server: str

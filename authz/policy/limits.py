@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from authz.address import neighbourhood
 from authz.model import Call, Charge, Limit
 
 PARTS = ("session", "principal", "client", "server", "tool")
@@ -38,7 +39,7 @@ class LimitRule:
             elif not principal.verified:
                 # Nobody is verified: who it is that calls is only known by where from (policy.md 6).
                 anonymous = True
-                descriptor.append(("address", call.address))
+                descriptor.append(("address", neighbourhood(call.address)))
             elif part == "client" and principal.client_id:
                 descriptor.append(("client", _bounded(f"{principal.issuer}\n{principal.client_id}")))
             else:

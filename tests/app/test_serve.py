@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import http.client
 import json
 import os
@@ -256,6 +257,24 @@ def test_the_command_gives_2_where_policies_or_addresses_cannot_be_used(settings
         "bank.yaml:2:1: tols: unknown key 'tols', did you mean 'tools'?",
         "not started: the policies cannot be used",
     ]
+
+
+def test_the_command_gives_0_once_it_was_told_to_stop(settings, monkeypatch, capfd):
+    monkeypatch.setattr(command, "say_on_stdout", lambda line: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(sys, "setswitchinterval", lambda seconds: None)
+    assert command.run(settings()) == 0
+    messages = [json.loads(line)["message"] for line in capfd.readouterr().err.splitlines()]
+    assert messages[-2:] == ["draining: calls in flight have 5 s", "stopped"]
+
+
+def test_memory_that_lasts_is_frozen_and_the_collector_is_as_before(monkeypatch):
+    before, calls = gc.get_threshold(), []
+    monkeypatch.setattr(gc, "collect", lambda generation: calls.append(generation))
+    monkeypatch.setattr(gc, "freeze", lambda: calls.append("freeze"))
+    with serve.lasting_memory():
+        assert gc.get_threshold()[2] > before[2]
+    assert gc.get_threshold() == before
+    assert calls == [1, "freeze"]
 
 
 # --------------------------------------------------------------------------------------------- a process of its own

@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,11 +85,18 @@ def test_two_audit_records_are_shown(finished):
     assert after.count('"reason":"malformed"') == 1
 
 
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """Where the demo keeps its files: after SIGKILL nobody else removes them. Short, for sockets live in it."""
+    with tempfile.TemporaryDirectory(prefix="e2e-", dir="/tmp") as name:
+        yield Path(name)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_behind_however_it_ends(number, tmp_path):
-    output = tmp_path / "out"
+def test_nothing_is_left_behind_however_it_ends(number, scratch):
+    output, environment = scratch / "out", {**os.environ, "TMPDIR": str(scratch)}
     with output.open("wb") as out:
-        demo = subprocess.Popen([*DEMO, "--keep"], stdout=out, stderr=out, cwd=ROOT)  # noqa: S603
+        demo = subprocess.Popen([*DEMO, "--keep"], stdout=out, stderr=out, cwd=ROOT, env=environment)  # noqa: S603
     deadline = time.monotonic() + MAX_SECONDS
     started: list[int] = []
     while len(started) < 3 and time.monotonic() < deadline and demo.poll() is None:
@@ -101,3 +110,5 @@ def test_nothing_is_left_behind_however_it_ends(number, tmp_path):
     while not all(map(gone, started)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert all(map(gone, started))
+    if number != signal.SIGKILL:
+        assert list(scratch.iterdir()) == [output]

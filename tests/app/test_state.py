@@ -1,0 +1,47 @@
+"""What operators are told of the service, from its start to its end."""
+
+import json
+
+from authz import __version__
+from authz.app.reload import Loader
+from authz.app.state import ServiceState
+from authz.policy.compile_file import PolicyContext
+
+GOOD = "version: 1\ntools: {get_value: allow}\n"
+
+
+def load(root):
+    return Loader(root, PolicyContext()).first()
+
+
+def test_it_is_ready_only_between_start_and_drain(policies):
+    state = ServiceState(load(policies({"bank.yaml": GOOD})), now=0.0)
+    assert state.ready() == (False, "starting")
+    state.serving = True
+    assert state.ready()[0]
+    state.draining = True
+    assert state.ready() == (False, "draining")
+
+
+def test_everything_that_is_in_force_or_broken_is_described_as_json(policies):
+    files = {
+        "bank.yaml": GOOD,
+        "next.yaml": "version: 1\nserver: bank\nshadow: true\n",
+        "baseline.yaml": 'version: 1\nserver: "*"\n',
+        "team/shop.yaml": "version: 2\n",
+        "x.yml": "",
+    }
+    loaded = load(policies(files))
+    state = ServiceState(loaded, now=0.0)
+    state.loaded(loaded, now=1_800_000_000.0)
+    described = json.loads(json.dumps(state.describe()))
+    assert described["version"] == __version__
+    assert described["last_load"] == "2027-01-15T08:00:00+00:00"
+    assert described["servers"] == {
+        "bank": {"file": "bank.yaml", "state": "in force"},
+        "team/shop": {"file": "", "state": "broken"},
+    }
+    assert (described["baselines"], described["shadows"]) == (["baseline.yaml"], ["next.yaml"])
+    assert (described["degraded"], described["kept"]) == (True, "")
+    assert {problem["file"] for problem in described["problems"]} == {"team/shop.yaml"}
+    assert {warning["file"] for warning in described["warnings"]} >= {"x.yml"}

@@ -1,0 +1,48 @@
+"""Settings arrive in each room as what they are called there."""
+
+from authz.app import configuration, wiring
+from authz.app.settings import Settings
+from authz.audit import DEFAULT_REDACTED
+from authz.identity import IdentitySource, SourceKind
+from authz.mcp.reply import DenialStyle
+from authz.model import Disclose
+
+
+def test_the_default_source_of_identity_comes_first():
+    sources = tuple(IdentitySource(name, SourceKind.PEER) for name in ("a", "b", "c"))
+    assert wiring.identities(Settings(identity=sources, default_identity="b")).names == ("b", "a", "c")
+    assert wiring.identities(Settings(identity=sources)).names == ("a", "b", "c")
+
+
+def test_policies_are_read_knowing_identities_headers_and_how_a_policy_is_chosen():
+    context = wiring.policy_context(configuration.load({"request_headers": ["X-Tenant"], "select_by": "host"}, {}))
+    assert (context.request_headers, context.select_by_host) == (frozenset({"x-tenant"}), True)
+    assert not wiring.policy_context(Settings()).select_by_host
+
+
+def test_decisions_know_limits_style_challenge_and_whether_a_record_is_needed():
+    flags = {
+        "max_body_bytes": "1MiB",
+        "max_body_values": "5000",
+        "denial": "http-status",
+        "disclose": "reason",
+        "ratelimit_headers": True,
+        "challenge": "Bearer",
+        "audit_required": True,
+    }
+    engine = wiring.engine_settings(configuration.load(flags, {}))
+    assert (engine.limits.max_bytes, engine.limits.max_values) == (1 << 20, 5000)
+    assert (engine.style.denial, engine.style.disclose) == (DenialStyle.HTTP_STATUS, Disclose.REASON)
+    assert engine.style.ratelimit_headers
+    assert (engine.challenge, engine.audit_required) == ("Bearer", True)
+
+
+def test_every_form_of_denial_that_the_settings_take_is_one_that_answers_know():
+    for style in DenialStyle:
+        assert wiring.engine_settings(configuration.load({"denial": style.value}, {})).style.denial is style
+
+
+def test_names_to_redact_come_on_top_of_the_standard_ones():
+    redaction = wiring.redaction(Settings(audit_values=True, audit_redact=("iban",)))
+    assert redaction.values
+    assert redaction.redact == (*DEFAULT_REDACTED, "iban")

@@ -31,10 +31,10 @@ check: .venv/ready check-pb
 
 # generated code is what the .proto files give
 check-pb: .venv/ready
-	rm -rf build/pb && mkdir -p build/pb/envoy/pb build/pb/policy/pb
+	rm -rf build/pb && mkdir -p build/pb/envoy/pb build/pb/policy/conditions/pb
 	$(MAKE) --no-print-directory proto PB=build/pb
 	diff -r -x __init__.py -x __pycache__ build/pb/envoy/pb authz/envoy/pb
-	diff -r -x __init__.py -x __pycache__ build/pb/policy/pb authz/policy/pb
+	diff -r -x __init__.py -x __pycache__ build/pb/policy/conditions/pb authz/policy/conditions/pb
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .
@@ -42,7 +42,7 @@ format: .venv/ready
 
 proto: .venv/ready
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=$(PB)/envoy/pb --pyi_out=$(PB)/envoy/pb protos/ext_authz.proto
-	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=$(PB)/policy/pb --pyi_out=$(PB)/policy/pb protos/cel_syntax.proto
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=$(PB)/policy/conditions/pb --pyi_out=$(PB)/policy/conditions/pb protos/cel_syntax.proto
 
 # newer versions, within the bounds of pyproject.toml
 lock: .venv/ready

@@ -65,16 +65,15 @@ class Identities:
         self._sources = {source.name: source for source in sources or (DEFAULT_SOURCE,)}
         self.default = next(iter(self._sources))
 
-    def __getitem__(self, name: str) -> IdentitySource:
-        return self._sources[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._sources
+    @property
+    def sources(self) -> tuple[IdentitySource, ...]:
+        """The sources, the default first."""
+        return tuple(self._sources.values())
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The sources' names, the default first."""
-        return tuple(self._sources)
+    def claims(self) -> Mapping[str, Mapping[str, str]]:
+        """By source, the default first, the types of the claims that policies may read."""
+        return {name: source.claims for name, source in self._sources.items()}
 
     def identify(self, request: HttpRequest, name: str) -> Principal:
         """Who asks, by the source `name`; a principal with `verified=False` where that source says nobody."""

@@ -20,12 +20,12 @@ from authz.envoy.pb import ext_authz_pb2 as pb
 from authz.identity import Identities
 from authz.mcp.message import BodyLimits, decode
 from authz.model import Call, Charge, Effect, HttpRequest, Reason
-from authz.policy.compile import compile_policies
-from authz.policy.compile_file import PolicyContext
-from authz.policy.document import parse
+from authz.policy.compile.file import PolicyContext
+from authz.policy.compile.policies import compile_policies
 from authz.policy.evaluate import evaluate
 from authz.policy.rules import Policy
 from authz.policy.selection import PolicySet
+from authz.policy.text.document import parse
 from authz.state.memory import MemoryStore
 
 CASES = Path(__file__).parent / "cases"
@@ -65,18 +65,18 @@ def load() -> list[Any]:
     return params
 
 
-def context_of(text: Mapping[str, Any]) -> PolicyContext:
+def identities_of(text: Mapping[str, Any]) -> Identities:
     if "identities" not in text:
-        return PolicyContext()
+        return Identities()
     document = parse(yaml.safe_dump({"identity": text["identities"]}).encode(), "settings.yaml")
     sources, problems = compile_identities(document, document.value["identity"])
     assert not problems
-    return PolicyContext(identities=Identities(sources))
+    return Identities(sources)
 
 
 def compile_case(text: Mapping[str, Any]) -> PolicySet:
     files = {name: policy.encode() for name, policy in text["policies"].items()}
-    policies = compile_policies(files, context_of(text))
+    policies = compile_policies(files, PolicyContext(identities_of(text).claims))
     assert not policies.problems, "\n".join(map(str, policies.problems))
     return policies
 
@@ -139,7 +139,7 @@ async def play_evaluate(text: Mapping[str, Any], case: Mapping[str, Any]) -> Pla
     policy = policies.select(request)
     if not isinstance(policy, Policy):
         return None  # which policy governs is not the evaluation's business
-    identities = context_of(text).identities
+    identities = identities_of(text)
     principal = identities.identify(request, policy.identity or identities.default)
     (message,) = decode(request, BodyLimits()).messages
     call = Call(policy.server, message, principal, address=request.source_address, headers=request.headers)
@@ -152,7 +152,7 @@ async def play_evaluate(text: Mapping[str, Any], case: Mapping[str, Any]) -> Pla
 
 
 def engine_of(text: Mapping[str, Any], sink: Sink) -> Engine:
-    settings = EngineSettings(identities=context_of(text).identities)
+    settings = EngineSettings(identities=identities_of(text))
     return Engine(compile_case(text), MemoryStore(), [sink], settings)
 
 

@@ -15,8 +15,8 @@ from authz.errors import MalformedMessage, StoreError
 from authz.identity import Identities, IdentitySource, SourceKind
 from authz.mcp.reply import ReplyStyle
 from authz.model import Charge, Discharge, Disclose, Effect, HttpRequest, Reason, Reply
-from authz.policy.compile import compile_policies
-from authz.policy.compile_file import PolicyContext
+from authz.policy.compile.file import PolicyContext
+from authz.policy.compile.policies import compile_policies
 from authz.policy.selection import PolicySet
 from authz.state.memory import MemoryStore
 from authz.state.store import Attempt, Store

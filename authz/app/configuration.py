@@ -17,7 +17,7 @@ from authz.app.values import nearest
 from authz.app.words import reason
 from authz.envoy.listen import require_protected
 from authz.errors import PolicyError, SettingsError
-from authz.policy.document import Document, parse
+from authz.policy.text.document import Document, parse
 
 CONFIG_VARIABLE = VARIABLE_PREFIX + "CONFIG"
 # Kubernetes sets these in every pod for a Service named mcp-authz… (its "service links").

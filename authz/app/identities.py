@@ -12,7 +12,7 @@ from authz.app import values
 from authz.app.values import nearest
 from authz.errors import Problem
 from authz.identity import CLAIM_TYPES, IdentitySource, SourceKind
-from authz.policy.document import Document, Path
+from authz.policy.text.document import Document, Path
 
 _COMMON = ("name", "from", "absent")
 _KEYS: Mapping[str, tuple[str, ...]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class Question:
         host = headers.pop("host", request.host)
         context = {} if self.server is None else {SERVER_EXTENSION: self.server}
         request = dataclasses.replace(request, headers=headers, host=host, context=context)
-        return self._identified(request, [identities[name] for name in identities.names])
+        return self._identified(request, identities.sources)
 
     def _bare(self) -> HttpRequest:
         if (self.tool is None) == (self.file is None):
@@ -86,7 +86,7 @@ class Question:
         body = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{call}}}'
         return make_request("POST", "/mcp", "localhost", _HEADERS, body.encode())
 
-    def _identified(self, request: HttpRequest, sources: list[IdentitySource]) -> HttpRequest:
+    def _identified(self, request: HttpRequest, sources: Sequence[IdentitySource]) -> HttpRequest:
         if self.principal is None:
             for option, given in (("--group", self.groups), ("--client", self.client), ("--scope", self.scopes)):
                 if given:

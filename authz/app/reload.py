@@ -19,8 +19,8 @@ from typing import Protocol
 from authz.app.directory import Directory, Stamp, read_directory, stamp
 from authz.app.words import reason
 from authz.errors import PolicyError, Problem
-from authz.policy.compile import compile_policies
-from authz.policy.compile_file import PolicyContext
+from authz.policy.compile.file import PolicyContext
+from authz.policy.compile.policies import compile_policies
 from authz.policy.selection import PolicySet
 
 log = logging.getLogger("mcp_authz.reload")

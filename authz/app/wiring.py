@@ -8,7 +8,7 @@ from authz.engine import EngineSettings
 from authz.identity import Identities
 from authz.mcp.message import BodyLimits
 from authz.mcp.reply import DenialStyle, ReplyStyle
-from authz.policy.compile_file import PolicyContext
+from authz.policy.compile.file import PolicyContext
 
 
 def identities(settings: Settings) -> Identities:
@@ -18,7 +18,7 @@ def identities(settings: Settings) -> Identities:
 
 def policy_context(settings: Settings) -> PolicyContext:
     """What bears on how policies are read."""
-    return PolicyContext(identities(settings), frozenset(settings.request_headers), settings.select_by == "host")
+    return PolicyContext(identities(settings).claims, frozenset(settings.request_headers), settings.select_by == "host")
 
 
 def engine_settings(settings: Settings) -> EngineSettings:

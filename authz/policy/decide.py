@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from authz.model import Call, Effect, Evaluation, Obligation, Reason, Step, Target
-from authz.policy.condition import Match, Subject
+from authz.policy.conditions.condition import Match, Subject
 from authz.policy.rules import Block, Requirement, Rule
 
 ALLOWED = Evaluation(Effect.ALLOW, Reason.ALLOWED)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authz.model import Principal
-from authz.policy.condition import Match
+from authz.policy.conditions.condition import Match
 
 _PEER = "spiffe://"
 _KINDS = {"group": "groups", "client": "client_id", "scope": "scopes"}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from authz.errors import Problem
 from authz.model import Approval, Disclose, TargetKind
-from authz.policy.arguments import ArgumentsSchema
-from authz.policy.condition import Condition
+from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.conditions.condition import Condition
 from authz.policy.index import Index
 from authz.policy.limits import LimitRule
 from authz.policy.principals import Principals

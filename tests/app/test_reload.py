@@ -12,7 +12,7 @@ from authz.app import reload
 from authz.app.directory import owners_for_service
 from authz.app.reload import Loader, Watcher
 from authz.errors import PolicyError
-from authz.policy.compile_file import PolicyContext
+from authz.policy.compile.file import PolicyContext
 
 GOOD = "version: 1\ntools:\n  get_value: allow\n"
 OTHER = "version: 1\ntools:\n  get_value: deny\n"

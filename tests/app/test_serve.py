@@ -247,6 +247,11 @@ async def test_records_go_to_the_audit_file_and_reopen_with_a_reload(settings, t
     assert json.loads(path.read_text())["effect"] == "deny"
 
 
+async def test_what_must_be_recorded_and_cannot_is_denied(settings):
+    async with running(settings(audit="/dev/full", audit_required=True)) as (_, _, channel):
+        await soon(lambda: channel.unary_unary(CHECK)(check()), lambda answer: not allowed(answer))
+
+
 def test_the_command_gives_2_where_policies_or_addresses_cannot_be_used(settings, policies, tmp_path, capfd):
     given = settings(listen=["192.0.2.1:1"], plaintext_ok=True)
     assert command.run(given) == 2

@@ -5,7 +5,7 @@ import json
 from authz import __version__
 from authz.app.reload import Loader
 from authz.app.state import ServiceState
-from authz.policy.compile_file import PolicyContext
+from authz.policy.compile.file import PolicyContext
 
 GOOD = "version: 1\ntools: {get_value: allow}\n"
 

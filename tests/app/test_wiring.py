@@ -10,8 +10,9 @@ from authz.model import Disclose
 
 def test_the_default_source_of_identity_comes_first():
     sources = tuple(IdentitySource(name, SourceKind.PEER) for name in ("a", "b", "c"))
-    assert wiring.identities(Settings(identity=sources, default_identity="b")).names == ("b", "a", "c")
-    assert wiring.identities(Settings(identity=sources)).names == ("a", "b", "c")
+    first = wiring.identities(Settings(identity=sources, default_identity="b"))
+    assert (first.default, list(first.claims)) == ("b", ["b", "a", "c"])
+    assert list(wiring.identities(Settings(identity=sources)).claims) == ["a", "b", "c"]
 
 
 def test_policies_are_read_knowing_identities_headers_and_how_a_policy_is_chosen():
@@ -20,7 +21,7 @@ def test_policies_are_read_knowing_identities_headers_and_how_a_policy_is_chosen
     assert not wiring.policy_context(Settings()).select_by_host
 
 
-def test_decisions_know_limits_style_challenge_and_whether_a_record_is_needed():
+def test_decisions_know_limits_style_and_challenge():
     flags = {
         "max_body_bytes": "1MiB",
         "max_body_values": "5000",
@@ -28,13 +29,12 @@ def test_decisions_know_limits_style_challenge_and_whether_a_record_is_needed():
         "disclose": "reason",
         "ratelimit_headers": True,
         "challenge": "Bearer",
-        "audit_required": True,
     }
     engine = wiring.engine_settings(configuration.load(flags, {}))
     assert (engine.limits.max_bytes, engine.limits.max_values) == (1 << 20, 5000)
     assert (engine.style.denial, engine.style.disclose) == (DenialStyle.HTTP_STATUS, Disclose.REASON)
     assert engine.style.ratelimit_headers
-    assert (engine.challenge, engine.audit_required) == ("Bearer", True)
+    assert engine.challenge == "Bearer"
 
 
 def test_every_form_of_denial_that_the_settings_take_is_one_that_answers_know():

@@ -16,8 +16,8 @@ from authz.envoy.authorization import Authorization
 from authz.envoy.lane import Lane
 from authz.envoy.pb import ext_authz_pb2 as pb
 from authz.mcp.message import BodyLimits
-from authz.policy.compile import compile_policies
-from authz.policy.compile_file import PolicyContext
+from authz.policy.compile.file import PolicyContext
+from authz.policy.compile.policies import compile_policies
 from authz.policy.selection import PolicySet
 from authz.state.memory import MemoryStore
 

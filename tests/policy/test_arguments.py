@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.policy.argument_rules import is_anchored
-from authz.policy.arguments import (
+from authz.policy.arguments.bounds import is_anchored
+from authz.policy.arguments.check import (
     ITEM,
     ArgumentsSchema,
     Violation,

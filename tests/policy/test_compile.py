@@ -6,17 +6,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from authz.identity import Identities, IdentitySource, SourceKind
 from authz.model import HttpRequest, Reason, TargetKind
-from authz.policy.compile import compile_policies
-from authz.policy.compile_file import PolicyContext
+from authz.policy.compile.file import PolicyContext
+from authz.policy.compile.policies import compile_policies
 from authz.policy.rules import Policy
 from authz.policy.selection import PolicySet
 
 CONTEXT = PolicyContext()
-TWO_SOURCES = PolicyContext(
-    identities=Identities([IdentitySource("corp", SourceKind.JWT_AUTHN), IdentitySource("lab", SourceKind.PEER)])
-)
+TWO_SOURCES = PolicyContext(claims={"corp": {}, "lab": {}})
 GOOD = b"version: 1\ntools: {a: allow}\n"
 
 
@@ -36,11 +33,14 @@ REFUSED = [
     ),
     (
         "resources: {'file:///*': {action: allow, arguments: {properties: {a: {type: string}}}}}",
-        "p.yaml:2:42: resources[\"file:///*\"].arguments: only tools and prompts have arguments, resources have none",
+        'p.yaml:2:42: resources["file:///*"].arguments: only tools and prompts have arguments, resources have none',
     ),
     (
         "resources: {'https://*.example/x': allow}",
-        "p.yaml:2:13: resources[\"https://*.example/x\"]: * within the authority of a URI is refused: it could cross hosts",
+        (
+            'p.yaml:2:13: resources["https://*.example/x"]: '
+            "* within the authority of a URI is refused: it could cross hosts"
+        ),
     ),
     ("server: '*'", "p.yaml:2:1: server: only files named baseline*.yaml may govern every server ('*')"),
     ("identity: corp", "p.yaml:2:1: identity: expected one of the identity sources default, got 'corp'"),
@@ -54,16 +54,18 @@ REFUSED = [
     ),
     (
         "tools: {a: {action: allow, principals: ['spiffe://lab/a*']}}",
-        "p.yaml:2:41: tools.a.principals[0]: expected an exact spiffe:// id, or one that ends with /* after a whole "
-        "segment, got 'spiffe://lab/a*'",
+        (
+            "p.yaml:2:41: tools.a.principals[0]: expected an exact spiffe:// id, or one that ends with /* after a whole "
+            "segment, got 'spiffe://lab/a*'"
+        ),
     ),
     (
         "tools: {a: {action: allow, rate_limit: {max: 1, window: 60, per: args.x}}}",
         "p.yaml:2:61: tools.a.rate_limit.per: args.x has no declared type; add it to the arguments of the block",
     ),
     (
-        "tools: {a: {action: allow, rate_limit: [{max: 1, window: 60, name: burst}, {max: 2, window: 60, name: burst}]}}",
-        "p.yaml:2:97: tools.a.rate_limit[1].name: the name 'burst' is used twice; it is what a counter is known by",
+        "tools: {a: {action: allow, rate_limit: [{max: 1, window: 9, name: burst}, {max: 2, window: 9, name: burst}]}}",
+        "p.yaml:2:95: tools.a.rate_limit[1].name: the name 'burst' is used twice; it is what a counter is known by",
     ),
     (
         "limits: [{name: one, max: 1, window: 60, per: args.x}]",
@@ -107,8 +109,10 @@ WARNED = [
     ),
     (
         "tools: {a: {action: allow, rate_limit: [1/minute, 2/minute]}}",
-        "p.yaml:2:51: tools.a.rate_limit[1]: differs from another limit of this block in max alone; "
-        "a name keeps them apart",
+        (
+            "p.yaml:2:51: tools.a.rate_limit[1]: differs from another limit of this block in max alone; "
+            "a name keeps them apart"
+        ),
     ),
     ("match: [{host: h}]", "p.yaml:2:1: match: is looked at only with the setting --select-by host"),
 ]
@@ -125,7 +129,8 @@ def test_with_several_identity_sources_every_entry_names_one() -> None:
     text = "version: 1\ntools: {a: {action: allow, principals: [alice, 'corp/alice', 'group:corp/dba', '*']}}\n"
     found = load(context=TWO_SOURCES, p=text)
     assert words(found) == [
-        "p.yaml:2:41: tools.a.principals[0]: expected NAME/… with NAME one of the identity sources corp, lab, got 'alice'"
+        "p.yaml:2:41: tools.a.principals[0]: "
+        "expected NAME/… with NAME one of the identity sources corp, lab, got 'alice'"
     ]
 
 

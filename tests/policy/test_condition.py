@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz.model import ANONYMOUS, Call, Message, MessageKind, Principal, Target, TargetKind
-from authz.policy.arguments import ArgumentsSchema, compile_arguments
-from authz.policy.condition import Condition, Match, Subject, compile_condition
-from authz.policy.condition_types import parse_claim_type
-from authz.policy.condition_work import BUDGET, Budget, Element, Fixed, Looping, Read, Scan, Search, cost
+from authz.policy.arguments.check import ArgumentsSchema, compile_arguments
+from authz.policy.conditions.condition import Condition, Match, Subject, compile_condition
+from authz.policy.conditions.types import parse_claim_type
+from authz.policy.conditions.work import BUDGET, Budget, Element, Fixed, Looping, Read, Scan, Search, cost
 
 CLAIMS = {"namespaces": "list(string)", "tier": "string", "level": "int", "admin": "bool", "raw": "map"}
 HEADERS = frozenset(["x-env"])
@@ -457,7 +457,7 @@ def test_the_trimmed_syntax_tree_has_the_numbers_and_types_of_cels_own() -> None
     script = textwrap.dedent(
         """
         from cel.expr import checked_pb2, syntax_pb2
-        from authz.policy.pb import cel_syntax_pb2 as ours
+        from authz.policy.conditions.pb import cel_syntax_pb2 as ours
 
         theirs = {**checked_pb2.DESCRIPTOR.message_types_by_name, **syntax_pb2.DESCRIPTOR.message_types_by_name}
 

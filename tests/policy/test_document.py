@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authz.errors import PolicyError, Problem
-from authz.policy.document import MAX_BYTES, Document, parse, render_path
+from authz.policy.text.document import MAX_BYTES, Document, parse, render_path
 
 FILE = "p.yaml"
 

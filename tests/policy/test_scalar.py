@@ -9,7 +9,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from authz.policy.scalar import Surprise, resolve
+from authz.policy.text.scalar import Surprise, resolve
 
 # not text to PyYAML, and never plain in a file: `=`, `<<`, and the indicators that begin no plain scalar
 PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "value", "merge", "yaml")}

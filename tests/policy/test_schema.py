@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.policy import schema
-from authz.policy.document import parse
+from authz.policy.text import schema
+from authz.policy.text.document import parse
 
 ROOT = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "authz/policy/schema.json").read_text())

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from authz.policy.argument_form import ANNOTATIONS
-from authz.policy.argument_schema import (
+from authz.policy.arguments.form import ANNOTATIONS
+from authz.policy.arguments.schema import (
     BOUNDS,
     Definitions,
     Path,

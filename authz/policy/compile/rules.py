@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from authz.model import Approval, Disclose
-from authz.policy.arguments import ArgumentsSchema, compile_arguments
-from authz.policy.compile_limits import LimitCompiler, window_of
-from authz.policy.condition import Condition, compile_condition
-from authz.policy.document import Path
-from authz.policy.findings import Findings
+from authz.policy.arguments.check import ArgumentsSchema, compile_arguments
+from authz.policy.compile.findings import Findings
+from authz.policy.compile.limits import LimitCompiler, window_of
+from authz.policy.conditions.condition import Condition, compile_condition
 from authz.policy.principals import Principals, compile_principals
 from authz.policy.rules import Block, Requirement, Rule
+from authz.policy.text.document import Path
 
 APPROVAL_TIMEOUT = 900.0  # seconds; policy.md's example
 _WITH_ARGUMENTS = ("tools", "prompts")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from authz.policy.argument_schema import Definitions, Schema, target
+from authz.policy.arguments.schema import Definitions, Schema, target
 
 MAX_SENTENCE = 400  # characters
 _MAX_CHOICES = 20

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from authz.policy.argument_schema import ITEM, Path
-from authz.policy.condition_types import Kinds
-from authz.policy.condition_work import Work
-from authz.policy.syntax import Const, Node
+from authz.policy.arguments.schema import ITEM, Path
+from authz.policy.conditions.syntax import Const, Node
+from authz.policy.conditions.types import Kinds
+from authz.policy.conditions.work import Work
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from authz.policy.argument_schema import ITEM, Path, PatternError, compile_pattern
-from authz.policy.arguments import ArgumentsSchema
-from authz.policy.condition_seen import (
+from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.arguments.schema import ITEM, Path, PatternError, compile_pattern
+from authz.policy.conditions.seen import (
     Seen,
     declaration,
     hint_of,
@@ -23,7 +23,8 @@ from authz.policy.condition_seen import (
     path_label,
     step_label,
 )
-from authz.policy.condition_types import (
+from authz.policy.conditions.syntax import Const, ListOf, Loop, MapOf, Name, Node, Operation, Select
+from authz.policy.conditions.types import (
     ARITHMETIC,
     COMPARISONS,
     CONVERSIONS,
@@ -38,7 +39,7 @@ from authz.policy.condition_types import (
     join_kinds,
     kinds_of,
 )
-from authz.policy.condition_work import (
+from authz.policy.conditions.work import (
     ELEMENT,
     MEMBER,
     STEP,
@@ -52,7 +53,6 @@ from authz.policy.condition_work import (
     Through,
     Work,
 )
-from authz.policy.syntax import Const, ListOf, Loop, MapOf, Name, Node, Operation, Select
 
 _ARRAY, _STRING, _BOOLEAN, _NUMBER = (frozenset([kind]) for kind in ("array", "string", "boolean", "number"))
 _CONTAINERS = frozenset(["array", "object"])

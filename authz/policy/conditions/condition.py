@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz.model import Call, Target
-from authz.policy.arguments import ArgumentsSchema
-from authz.policy.condition_errors import CelError, compile_expression
-from authz.policy.condition_plan import Plan, UnfitError
-from authz.policy.condition_reading import Reading
-from authz.policy.condition_types import BOOL, parse_claim_type
-from authz.policy.condition_work import BUDGET, cost
-from authz.policy.syntax import SyntaxUnreadableError, parse
+from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.conditions.errors import CelError, compile_expression
+from authz.policy.conditions.plan import Plan, UnfitError
+from authz.policy.conditions.reading import Reading
+from authz.policy.conditions.syntax import SyntaxUnreadableError, parse
+from authz.policy.conditions.types import BOOL, parse_claim_type
+from authz.policy.conditions.work import BUDGET, cost
 
 MAX_EXPRESSION = 4096  # characters; the longest of the examples has 120
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from authz.model import Call, Target
-from authz.policy.condition_types import ClaimType
-from authz.policy.condition_work import (
+from authz.policy.conditions.types import ClaimType
+from authz.policy.conditions.work import (
     BUDGET,
     CONVERTED,
     CONVERTED_ELEMENT,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from authz.errors import PolicyError, Problem
-from authz.policy.reader import Path, Reader, place_of, render_path
+from authz.policy.text.reader import Path, Reader, place_of, render_path
 
 __all__ = ["MAX_BYTES", "Document", "Path", "parse", "render_path"]
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from authz.policy.argument_schema import (
+from authz.policy.arguments.schema import (
     DEFINITION,
     TYPES,
     Definitions,

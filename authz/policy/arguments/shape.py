@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from authz.names import fold
-from authz.policy.argument_schema import Definitions, compile_pattern, target
+from authz.policy.arguments.schema import Definitions, compile_pattern, target
 
 # RE2 and the validator's engine need about 4 ns for an instruction and a byte where a pattern defeats their caches
 # (`a[ab]{60}c`; measured), so a check spends at most some 30 ms on patterns, and common ones far less.

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from authz.model import Limit, OnStoreError
-from authz.policy.arguments import ArgumentsSchema
-from authz.policy.document import Path
-from authz.policy.duration import parse_rate, parse_window
-from authz.policy.findings import Findings
+from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.compile.duration import parse_rate, parse_window
+from authz.policy.compile.findings import Findings
 from authz.policy.index import Index
 from authz.policy.limits import ARGUMENT, PARTS, LimitRule
 from authz.policy.rules import Block, SharedLimit
+from authz.policy.text.document import Path
 
 
 class LimitCompiler:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # ships stubs without py.typed
 
-from authz.policy.argument_schema import DeclaredType
+from authz.policy.arguments.schema import DeclaredType
 
 Kinds: TypeAlias = frozenset[str]  # of string number boolean null array object bytes timestamp duration type
 

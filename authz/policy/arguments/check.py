@@ -14,9 +14,9 @@ from typing import Any
 
 import jsonschema_rs
 
-from authz.policy.argument_form import Form
-from authz.policy.argument_rules import Bounds
-from authz.policy.argument_schema import (
+from authz.policy.arguments.bounds import Bounds
+from authz.policy.arguments.form import Form
+from authz.policy.arguments.schema import (
     ITEM,
     DeclaredType,
     Definitions,
@@ -25,8 +25,8 @@ from authz.policy.argument_schema import (
     SchemaProblem,
     declared_at,
 )
-from authz.policy.argument_shape import Shape, shape_of
-from authz.policy.argument_words import Explainer, Violation, violation
+from authz.policy.arguments.shape import Shape, shape_of
+from authz.policy.arguments.words import Explainer, Violation, violation
 
 __all__ = [
     "ITEM",

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError
 
-from authz.policy.pb import cel_syntax_pb2 as pb
+from authz.policy.conditions.pb import cel_syntax_pb2 as pb
 
 Literal: TypeAlias = bool | int | float | str | bytes | None
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import chain
 
 from authz.errors import Problem
-from authz.policy.compile_file import PolicyContext, compile_file, digest_of
+from authz.policy.compile.file import PolicyContext, compile_file, digest_of
 from authz.policy.rules import Compiled, Policy
 from authz.policy.selection import EVERY_SERVER, PolicySet
 

@@ -9,17 +9,16 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from authz.errors import PolicyError, Problem
-from authz.identity import Identities
 from authz.model import Approval, TargetKind
-from authz.policy import schema
-from authz.policy.arguments import inspect_definitions
-from authz.policy.compile_limits import LimitCompiler
-from authz.policy.compile_rules import APPROVAL_TIMEOUT, RuleCompiler
-from authz.policy.document import Document, parse
-from authz.policy.findings import Findings
+from authz.policy.arguments.check import inspect_definitions
+from authz.policy.compile.findings import Findings
+from authz.policy.compile.limits import LimitCompiler
+from authz.policy.compile.rules import APPROVAL_TIMEOUT, RuleCompiler
 from authz.policy.index import Index
 from authz.policy.rules import Block, Compiled, HostMatch, Policy, Rule
 from authz.policy.selection import EVERY_SERVER
+from authz.policy.text import schema
+from authz.policy.text.document import Document, parse
 
 SECTIONS: Mapping[str, TargetKind] = {
     "tools": TargetKind.TOOL,
@@ -32,9 +31,13 @@ _BASELINE = "baseline"
 
 @dataclass(frozen=True, slots=True)
 class PolicyContext:
-    """What of the settings bears on how policies are read: identity sources, headers that conditions may read."""
+    """What of the settings bears on how policies are read.
 
-    identities: Identities = field(default_factory=Identities)
+    `claims` has, for each identity source by name, the types of the claims that it declares; the first source is the
+    default. `request_headers` are the headers that conditions may read.
+    """
+
+    claims: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {"default": {}})
     request_headers: frozenset[str] = frozenset()
     select_by_host: bool = False
 
@@ -82,16 +85,15 @@ class _FileCompiler:
         self._server = EVERY_SERVER if baseline else _server_name(self._file, self._raw.get("server"))
         name = self._raw.get("identity")
         self._identity = name if isinstance(name, str) else ""
-        known = self._identity in context.identities
-        source = context.identities[self._identity if known else context.identities.default]
+        default = next(iter(context.claims))
         owner = (f"shadow {self._file}",) if self._shadow else ()
         self._limits = LimitCompiler(self._findings, self._server, owner)
         self._rules = RuleCompiler(
             self._findings,
             self._limits,
             defs=self._section("$defs"),
-            sources=context.identities.names,
-            claims=source.claims,
+            sources=tuple(context.claims),
+            claims=context.claims.get(self._identity, context.claims[default]),
             headers=context.request_headers,
         )
 
@@ -155,8 +157,8 @@ class _FileCompiler:
                     self._findings.problem((key,), "a baseline can only restrict and has no such key")
         elif given == EVERY_SERVER:
             self._findings.problem(("server",), "only files named baseline*.yaml may govern every server ('*')")
-        if self._identity and self._identity not in self._context.identities:
-            names = ", ".join(self._context.identities.names)
+        if self._identity and self._identity not in self._context.claims:
+            names = ", ".join(self._context.claims)
             text = f"expected one of the identity sources {names}, got {self._identity!r}"
             self._findings.problem(("identity",), text)
         if "match" in self._raw and not self._context.select_by_host:

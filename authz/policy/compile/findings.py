@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from authz.errors import Problem
-from authz.policy.document import Document, Path
+from authz.policy.text.document import Document, Path
 
 
 class Findings:

@@ -17,9 +17,9 @@ import jsonschema_rs
 import re2  # type: ignore[import-untyped]  # ships no types
 
 from authz.errors import Problem
-from authz.policy.document import Document, Path
-from authz.policy.reader import MAX_PROBLEMS
-from authz.policy.scalar import shown
+from authz.policy.text.document import Document, Path
+from authz.policy.text.reader import MAX_PROBLEMS
+from authz.policy.text.scalar import shown
 
 Node: TypeAlias = Mapping[str, Any]
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from authz.policy.arguments import ArgumentsSchema
-from authz.policy.condition_types import ENVIRONMENT, FUNCTIONS, ROOTS, VARIABLES
+from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.conditions.types import ENVIRONMENT, FUNCTIONS, ROOTS, VARIABLES
 
 _ERROR = re.compile(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")

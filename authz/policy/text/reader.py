@@ -23,7 +23,7 @@ from yaml.events import (
 )
 
 from authz.errors import Problem
-from authz.policy.scalar import Surprise, quoted, resolve, shown
+from authz.policy.text.scalar import Surprise, quoted, resolve, shown
 
 Path: TypeAlias = tuple[str | int, ...]
 

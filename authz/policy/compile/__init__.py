@@ -1,0 +1,1 @@
+"""Documents to policies in force, or every problem in them at once."""

@@ -55,8 +55,8 @@ REFUSED = [
     (
         "tools: {a: {action: allow, principals: ['spiffe://lab/a*']}}",
         (
-            "p.yaml:2:41: tools.a.principals[0]: expected an exact spiffe:// id, or one that ends with /* after a whole "
-            "segment, got 'spiffe://lab/a*'"
+            "p.yaml:2:41: tools.a.principals[0]: expected an exact spiffe:// id, or one that ends with /* "
+            "after a whole segment, got 'spiffe://lab/a*'"
         ),
     ),
     (
@@ -128,10 +128,9 @@ def test_what_its_author_hardly_meant_is_warned_of(text: str, warning: str) -> N
 def test_with_several_identity_sources_every_entry_names_one() -> None:
     text = "version: 1\ntools: {a: {action: allow, principals: [alice, 'corp/alice', 'group:corp/dba', '*']}}\n"
     found = load(context=TWO_SOURCES, p=text)
-    assert words(found) == [
-        "p.yaml:2:41: tools.a.principals[0]: "
-        "expected NAME/… with NAME one of the identity sources corp, lab, got 'alice'"
-    ]
+    place = "p.yaml:2:41: tools.a.principals[0]"
+    expected = "expected NAME/… with NAME one of the identity sources corp, lab, got 'alice'"
+    assert words(found) == [f"{place}: {expected}"]
 
 
 class TestWhatIsInForce:

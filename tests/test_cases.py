@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from authz.app.identities import compile_identities
+from authz.app.settings.identities import compile_identities
 from authz.audit import Record
 from authz.engine import Engine, EngineSettings
 from authz.envoy.authorization import Authorization

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from authz.app.settings import Settings, table
+from authz.app.settings.settings import Settings, table
 from authz.errors import AuthzError
 
 app = typer.Typer(
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _settings(config: Path | None, flags: Mapping[str, Any], *need: str) -> Settings:
-    from authz.app import configuration
+    from authz.app.settings import configuration
 
     return configuration.load(flags, os.environ, file=config, need=need)
 

@@ -17,12 +17,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from authz.app import wiring
 from authz.app.admin import AdminServer
-from authz.app.audit_file import AuditFile
+from authz.app.audit.file import AuditFile
 from authz.app.checks import Checks
-from authz.app.directory import owners_for_service
 from authz.app.metrics import Metrics
-from authz.app.reload import Loaded, Loader, Watcher, log_load
-from authz.app.settings import Settings
+from authz.app.policies.directory import owners_for_service
+from authz.app.policies.reload import Loaded, Loader, Watcher, log_load
+from authz.app.settings.settings import Settings
 from authz.app.state import ServiceState
 from authz.app.words import counted, reason
 from authz.audit import AuditSink

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from authz import __version__
-from authz.app.reload import Loaded
+from authz.app.policies.reload import Loaded
 from authz.errors import Problem
 
 

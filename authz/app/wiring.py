@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authz.app.settings import Settings
+from authz.app.settings.settings import Settings
 from authz.audit import DEFAULT_REDACTED, Redaction
 from authz.engine import EngineSettings
 from authz.identity import Identities

@@ -9,7 +9,7 @@ import pytest
 from authz import __version__
 from authz.app import cli, demo
 from authz.app.commands import serve
-from authz.app.settings import table
+from authz.app.settings.settings import table
 
 GOOD = "version: 1\nserver: bank\ntools:\n  get_value: allow\n"
 BROKEN = "version: 1\ntols: {}\n"

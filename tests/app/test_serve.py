@@ -20,8 +20,9 @@ import grpc
 import grpc.aio
 import pytest
 
-from authz.app import configuration, serve
+from authz.app import serve
 from authz.app.commands import serve as command
+from authz.app.settings import configuration
 from authz.envoy.pb import ext_authz_pb2 as pb
 from authz.errors import SettingsError
 

@@ -3,7 +3,7 @@
 import json
 
 from authz import __version__
-from authz.app.reload import Loader
+from authz.app.policies.reload import Loader
 from authz.app.state import ServiceState
 from authz.policy.compile.file import PolicyContext
 

@@ -1,7 +1,8 @@
 """Settings arrive in each room as what they are called there."""
 
-from authz.app import configuration, wiring
-from authz.app.settings import Settings
+from authz.app import wiring
+from authz.app.settings import configuration
+from authz.app.settings.settings import Settings
 from authz.audit import DEFAULT_REDACTED
 from authz.identity import IdentitySource, SourceKind
 from authz.mcp.reply import DenialStyle

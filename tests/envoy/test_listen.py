@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from authz.app.values import address
+from authz.app.settings.values import address
 from authz.envoy import listen
 from authz.errors import SettingsError
 

@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from authz.app.values import Address, address
+from authz.app.settings.values import Address, address
 from authz.envoy.authorization import Authorization
 from authz.envoy.codec import encode
 from authz.envoy.lane import Lane

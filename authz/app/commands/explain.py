@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from authz.app import wiring
-from authz.app.question import Question
-from authz.app.reload import Loader
-from authz.app.settings import Settings
+from authz.app.commands.question import Question
+from authz.app.policies.reload import Loader
+from authz.app.settings.settings import Settings
 from authz.engine import Engine, Explanation
 from authz.model import Approval, Charge, Decision, Effect, Principal, Reply
 from authz.state.memory import MemoryStore

@@ -8,7 +8,7 @@ import sys
 
 from authz.app import logs
 from authz.app.serve import Service, lasting_memory, load, say_on_stdout
-from authz.app.settings import Settings
+from authz.app.settings.settings import Settings
 from authz.errors import PolicyError, SettingsError
 
 _log = logging.getLogger("mcp_authz.serve")

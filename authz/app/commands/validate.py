@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from authz.app.reload import Loader
-from authz.app.settings import Settings
+from authz.app.policies.reload import Loader
+from authz.app.settings.settings import Settings
 from authz.app.wiring import policy_context
 from authz.app.words import counted
 from authz.errors import PolicyError, Problem

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from authz.app import audit_file
-from authz.app.audit_file import AuditFile
+from authz.app.audit import file as audit_file
+from authz.app.audit.file import AuditFile
 from authz.audit import Record
 from authz.errors import SettingsError
 from authz.model import Decision, Effect, Message, MessageKind, Reason, Target, TargetKind

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
-from authz.app.audit_target import Target
+from authz.app.audit.target import Target
 from authz.audit import MAX_ARGUMENTS, NO_VALUES, Record, Redaction, encode, encode_gap
 from authz.model import NOTHING, Effect
 

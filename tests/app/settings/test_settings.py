@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from authz.app import settings as module
-from authz.app.configuration import load
-from authz.app.settings import Settings, table
-from authz.app.values import Address
+from authz.app.settings import settings as module
+from authz.app.settings.configuration import load
+from authz.app.settings.settings import Settings, table
+from authz.app.settings.values import Address
 from authz.errors import SettingsError
 from authz.identity import IdentitySource, SourceKind
 from authz.model import Disclose

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from authz.app import values
-from authz.app.values import Address, Kind
+from authz.app.settings import values
+from authz.app.settings.values import Address, Kind
 from authz.identity import IdentitySource
 from authz.model import Disclose
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from authz.app.http_text import UnreadableRequest, parse_request
+from authz.app.commands.http_text import UnreadableRequest, parse_request
 
 BODY = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 RAW = (

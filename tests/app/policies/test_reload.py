@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from authz.app import reload
-from authz.app.directory import owners_for_service
-from authz.app.reload import Loader, Watcher
+from authz.app.policies import reload
+from authz.app.policies.directory import owners_for_service
+from authz.app.policies.reload import Loader, Watcher
 from authz.errors import PolicyError
 from authz.policy.compile.file import PolicyContext
 

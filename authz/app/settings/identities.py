@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from authz.app import values
-from authz.app.values import nearest
+from authz.app.settings import values
+from authz.app.settings.values import nearest
 from authz.errors import Problem
 from authz.identity import CLAIM_TYPES, IdentitySource, SourceKind
 from authz.policy.text.document import Document, Path

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from authz.app.directory import Directory, Stamp, read_directory, stamp
+from authz.app.policies.directory import Directory, Stamp, read_directory, stamp
 from authz.app.words import reason
 from authz.errors import PolicyError, Problem
 from authz.policy.compile.file import PolicyContext

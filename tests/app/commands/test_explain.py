@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from authz.app import configuration
 from authz.app.commands import explain
 from authz.app.commands.explain import Question
-from authz.app.question import QuestionError
+from authz.app.commands.question import QuestionError
+from authz.app.settings import configuration
 
 POLICY = """
 version: 1

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from authz.app.identities import compile_identities
-from authz.app.settings import VARIABLE_PREFIX, Setting, Settings, table
-from authz.app.values import nearest
+from authz.app.settings.identities import compile_identities
+from authz.app.settings.settings import VARIABLE_PREFIX, Setting, Settings, table
+from authz.app.settings.values import nearest
 from authz.app.words import reason
 from authz.envoy.listen import require_protected
 from authz.errors import PolicyError, SettingsError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from authz.app.directory import MAX_FILE, owners_for_service, read_directory, stamp
+from authz.app.policies.directory import MAX_FILE, owners_for_service, read_directory, stamp
 
 
 def write(path: Path, text: str = "version: 1\n") -> Path:
@@ -130,7 +130,7 @@ def test_a_file_over_the_bound_is_refused(tmp_path):
 
 
 def test_more_files_than_the_bound_are_a_problem_and_not_silence(tmp_path, monkeypatch):
-    monkeypatch.setattr("authz.app.directory.MAX_FILES", 2)
+    monkeypatch.setattr("authz.app.policies.directory.MAX_FILES", 2)
     for name in ("a.yaml", "b.yaml", "c.yaml", "d.yaml"):
         write(tmp_path / name)
     directory = read_directory(tmp_path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from authz.app.http_text import UnreadableRequest, make_request, parse_header, parse_request
+from authz.app.commands.http_text import UnreadableRequest, make_request, parse_header, parse_request
 from authz.app.words import reason
 from authz.errors import AuthzError
 from authz.identity import JWT_AUTHN, Identities, IdentitySource, SourceKind

@@ -1,0 +1,1 @@
+"""Where audit records go: files, pipes and standard output, written off the path."""

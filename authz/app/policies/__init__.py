@@ -1,0 +1,1 @@
+"""The policies directory: read, watched and put in force."""

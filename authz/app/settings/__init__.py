@@ -1,0 +1,1 @@
+"""The settings: one table of them, read from flags, variables and a file."""

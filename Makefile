@@ -1,26 +1,23 @@
 # Thin: each line is one that a person could type. Needs python3 >= 3.11 with its venv package, and make.
 
 PYTHON ?= python3
-PYTEST ?=
+PYTEST ?= --cov --numprocesses=auto
 BIN = .venv/bin
 PB = authz
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 PIP = --quiet --disable-pip-version-check --no-input
 
-.PHONY: help demo test coverage check check-pb format proto lock wheel clean
+.PHONY: help demo test check check-pb format proto lock wheel clean
 
 help:
-	@echo "make demo | test | coverage | check | format | proto | lock | wheel | clean"
+	@echo "make demo | test | check | format | proto | lock | wheel | clean"
 
 demo: .venv/ready
 	$(BIN)/mcp-authz demo
 
+# and how much of authz/ it runs: at least 95 % (pyproject.toml); PYTEST="tests/policy -x" for a part of it
 test: .venv/ready .venv-mcp1/ready
 	$(BIN)/pytest $(PYTEST)
-
-# the same, and how much of authz/ it runs (at least 95 %, pyproject.toml)
-coverage: .venv/ready .venv-mcp1/ready
-	$(BIN)/pytest --cov $(PYTEST)
 
 check: .venv/ready check-pb
 	$(BIN)/ruff check .

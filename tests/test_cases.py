@@ -95,7 +95,7 @@ def request_of(case: Mapping[str, Any]) -> HttpRequest:
         params["uri"] = case["resource"]
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
     if case.get("modern"):
-        params["_meta"] = MODERN
+        params["_meta"] = {**MODERN, **case.get("meta", {})}
         headers |= {"mcp-protocol-version": "2026-07-28", "mcp-method": method, "mcp-name": params.get("name", "")}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     return HttpRequest(
@@ -142,7 +142,14 @@ async def play_evaluate(text: Mapping[str, Any], case: Mapping[str, Any]) -> Pla
     identities = identities_of(text)
     principal = identities.identify(request, policy.identity or identities.default)
     (message,) = decode(request, BodyLimits()).messages
-    call = Call(policy.server, message, principal, address=request.source_address, headers=request.headers)
+    call = Call(
+        policy.server,
+        message,
+        principal,
+        address=request.source_address,
+        headers=request.headers,
+        origin=request.headers.get("origin"),
+    )
     found = evaluate(policy, policies.baselines, call)
     if case.get("reason") == "approval_required":
         assert found.effect is Effect.ALLOW

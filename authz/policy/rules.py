@@ -81,7 +81,8 @@ class HostMatch:
 class Policy:
     """One policy file. `default` is the rule for targets that nothing names, None in a baseline.
 
-    `file` is where it stands in the directory, `digest` of its bytes.
+    `file` is where it stands in the directory, `digest` of its bytes. `forbids_unnamed_continuations`: a continuation
+    that names no tool could resume what still needs a person's yes (policy.md 8).
     """
 
     file: str
@@ -95,19 +96,8 @@ class Policy:
     identity: str = ""
     shadow: bool = False
     baseline: bool = False
+    forbids_unnamed_continuations: bool = False
     names: frozenset[str] = field(default_factory=frozenset)
-
-    @property
-    def forbids_unnamed_continuations(self) -> bool:
-        """Whether a continuation that names no tool could resume what still needs a person's yes (policy.md 8)."""
-        blocks = (
-            block
-            for section in self.sections.values()
-            for blocks in (section.exact.values(), section.globs.values())
-            for block in blocks
-        )
-        unnamed = self.default is not None and self.default.approval is not None
-        return unnamed or any(block.asks and not block.continuations for block in blocks)
 
 
 @dataclass(frozen=True, slots=True)

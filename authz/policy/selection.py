@@ -18,11 +18,13 @@ class PolicySet:
     """What is in force, swapped as a whole.
 
     `policies` are by server, `shadows` too (under `*` those that stand beside every server), `broken` the servers
-    whose file does not load and has no last good version. `files` is what each file was compiled to. `problems` and
+    whose file does not load and has no last good version. `hosts` has the paths that policies match, longest first,
+    and is empty unless the settings let a host choose. `files` is what each file was compiled to. `problems` and
     `warnings` are those of the last load; `fatal` says that a start must be refused.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    hosts: Mapping[str, tuple[tuple[str, Policy], ...]] = field(default_factory=dict)
     baselines: tuple[Policy, ...] = ()
     shadows: Mapping[str, tuple[Policy, ...]] = field(default_factory=dict)
     broken: frozenset[str] = frozenset()
@@ -31,7 +33,6 @@ class PolicySet:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     fatal: bool = False
-    select_by_host: bool = False
 
     @property
     def degraded(self) -> bool:
@@ -56,15 +57,13 @@ class PolicySet:
         server = request.context.get(SERVER_EXTENSION)
         if server is not None:
             return self._named(server)
-        if len(self.policies.keys() | self.broken) == 1:
+        if len(self.policies) + len(self.broken) == 1:
             only = next(iter(self.policies.values()), None)
             if only is None:
                 return Reason.POLICY_INVALID
             if not only.match:
                 return only
-        if not self.select_by_host:
-            return Reason.NO_POLICY
-        return self._matching(request.host, request.path)
+        return self._matching(request.host, request.path) if self.hosts else Reason.NO_POLICY
 
     def _named(self, server: str) -> Policy | Reason:
         policy = self.policies.get(server)
@@ -73,17 +72,14 @@ class PolicySet:
         return Reason.POLICY_INVALID if server in self.broken else Reason.NO_POLICY
 
     def _matching(self, host: str, path: str) -> Policy | Reason:
-        wanted = host.lower()
         plain = path.partition("?")[0]
         if plain.startswith("/.well-known/oauth-"):
             # RFC 9728 3.1: the metadata of /mcp is at /.well-known/oauth-protected-resource/mcp.
             plain = "/" + plain.removeprefix("/.well-known/").partition("/")[2]
-        best: tuple[int, Policy] | None = None
-        for policy in self.policies.values():
-            for match in policy.match:
-                if match.host == wanted and _covers(match.path, plain) and (best is None or len(match.path) > best[0]):
-                    best = (len(match.path), policy)
-        return best[1] if best else Reason.NO_POLICY
+        for prefix, policy in self.hosts.get(host.lower(), ()):
+            if _covers(prefix, plain):
+                return policy
+        return Reason.NO_POLICY
 
 
 def _covers(prefix: str, path: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -108,6 +108,7 @@ class _FileCompiler:
                 self._findings.warn((name, one), text)
         shared = [] if self._findings.is_misshapen(("limits",)) else self._raw.get("limits", [])
         limits = self._limits.compile_shared(shared, sections[TargetKind.TOOL])
+        default = None if self._baseline else self._default()
         policy = None
         if not self._findings.problems:
             origins = self._raw.get("origins")
@@ -116,7 +117,7 @@ class _FileCompiler:
                 digest=self._digest,
                 server=self._server,
                 sections=sections,
-                default=None if self._baseline else self._default(),
+                default=default,
                 limits=limits,
                 origins=None if origins is None else frozenset(origins),
                 match=tuple(
@@ -126,6 +127,7 @@ class _FileCompiler:
                 identity=self._identity,
                 shadow=self._shadow,
                 baseline=self._baseline,
+                forbids_unnamed_continuations=_asks_unnamed(sections.values(), default),
                 names=frozenset(key for name in SECTIONS if name != "methods" for key in self._section(name)),
             )
         return Compiled(
@@ -179,6 +181,13 @@ class _FileCompiler:
                 block = {"action": raw} if isinstance(raw, str) else raw
                 blocks[key] = self._rules.compile_block(section, key, block)
         return blocks
+
+
+def _asks_unnamed(sections: Iterable[Index[Block]], default: Rule | None) -> bool:
+    """Whether something asks for an approval without letting continuations through."""
+    blocks = (block for one in sections for several in (one.exact, one.globs) for block in several.values())
+    asked = default is not None and default.approval is not None
+    return asked or any(block.asks and not block.continuations for block in blocks)
 
 
 def _has_wild_authority(uri: str) -> bool:

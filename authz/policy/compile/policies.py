@@ -50,6 +50,7 @@ def compile_policies(
     broken = {one.server for one in failed if not one.shadow and not one.baseline}
     return PolicySet(
         policies=policies,
+        hosts=_hosts(policies.values()) if context.select_by_host else {},
         baselines=baselines,
         shadows=dict(shadows),
         broken=frozenset(broken - policies.keys()),
@@ -58,8 +59,16 @@ def compile_policies(
         problems=tuple(sorted([*_all(one.problems for one in compiled.values()), *_all(conflicts.values())])),
         warnings=tuple(sorted(_all(one.warnings for one in compiled.values()))),
         fatal=not loaded or any(one.baseline and not one.shadow for one in failed),
-        select_by_host=context.select_by_host,
     )
+
+
+def _hosts(policies: Iterable[Policy]) -> dict[str, tuple[tuple[str, Policy], ...]]:
+    """By host, the paths that policies match, longest first."""
+    hosts: dict[str, list[tuple[str, Policy]]] = defaultdict(list)
+    for policy in policies:
+        for match in policy.match:
+            hosts[match.host].append((match.path, policy))
+    return {host: tuple(sorted(found, key=lambda one: -len(one[0]))) for host, found in hosts.items()}
 
 
 def _last_good(previous: PolicySet | None, file: str) -> Policy | None:

@@ -96,7 +96,11 @@ def request_of(case: Mapping[str, Any]) -> HttpRequest:
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
     if case.get("modern"):
         params["_meta"] = {**MODERN, **case.get("meta", {})}
-        headers |= {"mcp-protocol-version": "2026-07-28", "mcp-method": method, "mcp-name": params.get("name", "")}
+        headers |= {
+            "mcp-protocol-version": "2026-07-28",
+            "mcp-method": method,
+            "mcp-name": params.get("name", params.get("uri", "")),
+        }
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     return HttpRequest(
         method="POST",

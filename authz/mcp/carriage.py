@@ -24,8 +24,8 @@ from authz.model import (
     Target,
     TargetKind,
 )
+from authz.paths import is_metadata
 
-_METADATA: Final = "/.well-known/oauth-"  # RFC 9728 section 3, RFC 8414 section 3
 _SSE_PARAMETERS: Final = ("session_id", "sessionId")  # the Python and the TypeScript SDK's
 _SINGLE: Final = ("content-type", "content-encoding", "content-length", "host", ":authority")
 _SINGLE_MCP: Final = (VERSION_HEADER, METHOD_HEADER)  # mcp-name is compared as it is: a URI may have a comma
@@ -81,7 +81,7 @@ def decode_bodiless(request: HttpRequest) -> Exchange:
     """The exchange of a GET, DELETE or OPTIONS; every other method is refused."""
     headers = request.headers
     _refuse_body(request)
-    if request.method == "GET" and _is_metadata(request.path):
+    if request.method == "GET" and is_metadata(request.path.partition("?")[0]):
         # Discovery sends the newest version that the client knows, whatever will be negotiated: not looked at.
         return _http(HTTP_METADATA)
     if request.method == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers:
@@ -143,17 +143,12 @@ def _is_json(media_type: str | None) -> bool:
     """RFC 9110 section 8.3.1; of the parameters only charset=utf-8, which one server decodes by (threats A7)."""
     if media_type is None:
         return False
-    essence, *parameters = media_type.split(";")
-    if essence.strip(" \t").lower() != "application/json" or len(parameters) > 1:
+    essence, *parameters = (part.strip(" \t").lower() for part in media_type.split(";"))
+    said = [one for one in parameters if one]  # RFC 9110 section 5.6.6 allows empty ones
+    if essence != "application/json" or len(said) > 1:
         return False
-    return all(one.strip(" \t").lower() in ("charset=utf-8", 'charset="utf-8"') for one in parameters)
+    return all(one in ("charset=utf-8", 'charset="utf-8"') for one in said)
 
 
 def _accepts_events(accept: str) -> bool:
     return any(one.partition(";")[0].strip(" \t").lower() == "text/event-stream" for one in accept.split(","))
-
-
-def _is_metadata(path: str) -> bool:
-    """Whether it is OAuth metadata by every reading of the path: no dot segments, escapes or parameters."""
-    path = path.partition("?")[0]
-    return path.startswith(_METADATA) and not any(part in path for part in ("..", "//", "/./", "%", "\\", ";", "#"))

@@ -105,7 +105,7 @@ def encode_denied(
     wait = max(map(wording.retry_seconds, decisions)) if decisive.disclose is not Disclose.CODE else 0
     if wait:
         headers.append(("retry-after", str(wait)))
-    if style.ratelimit_headers and decisive.disclose is not Disclose.CODE:
+    if style.ratelimit_headers and decisive.disclose is Disclose.FULL:
         headers += encode_quotas(quota for decision in decisions for quota in decision.quotas)
     status = 200
     if by_status:

@@ -32,36 +32,54 @@ def decide(block: Block, call: Call, target: Target, trace: Trace) -> Evaluation
     subject = Subject(call, target)
     if call.message.continuation and block.asks and not block.continuations:
         return denied(Reason.CONTINUATION_DENIED, block.name, CONTINUATION)
-    # Completion asks only whether the block would allow: it carries neither arguments nor a call (policy.md 8).
-    constrained = not call.message.reference_only
-    if constrained:
-        failed = _constraints(block.name, block, subject, call, trace)
-        if failed is not None:
-            return failed
+    if call.message.reference_only:
+        return _would_allow(block, subject, call, trace)
+    failed = _constraints(block.name, block, subject, call, trace)
+    if failed is not None:
+        return failed
     for rule in block.rules:
-        held = _holds(rule, subject, call, trace, constrained)
+        held = _holds(rule, subject, call, trace)
         if held is None:
             continue
         if held.effect is Effect.DENY:
             return replace(held, disclose=rule.disclose)
         if not rule.allows:
             return Evaluation(Effect.DENY, Reason.RULE_DENIED, rule.name, rule.reason, disclose=rule.disclose)
-        if constrained:
-            failed = _constraints(rule.name, rule, subject, call, trace)
-            if failed is not None:
-                return replace(failed, reason_text=failed.reason_text or rule.reason, disclose=rule.disclose)
+        failed = _constraints(rule.name, rule, subject, call, trace)
+        if failed is not None:
+            return replace(failed, reason_text=failed.reason_text or rule.reason, disclose=rule.disclose)
         return Evaluation(
             Effect.ALLOW,
             Reason.ALLOWED,
             rule.name,
             rule.reason,
-            obligations=_owed(rule, call, target, constrained),
+            obligations=_owed(rule, call, target),
             disclose=rule.disclose,
         )
     return None
 
 
-def _holds(rule: Rule, subject: Subject, call: Call, trace: Trace, constrained: bool) -> Evaluation | None:
+def _would_allow(block: Block, subject: Subject, call: Call, trace: Trace) -> Evaluation | None:
+    """The word on completion, which carries neither arguments nor a call: may this caller ever use the target?
+
+    Its arguments and limits do not count, and what a rule says of arguments decides nothing yet (policy.md 8). An
+    approval is for one call, so it does not cover completion.
+    """
+    for rule in block.rules:
+        undecided = rule.when is not None and rule.when.reads_arguments
+        held = _holds(replace(rule, when=None, arguments_first=False) if undecided else rule, subject, call, trace)
+        if held is None or (undecided and not rule.allows):
+            continue
+        if held.effect is Effect.DENY:
+            return held
+        if rule.allows and rule.approval is None:
+            return Evaluation(Effect.ALLOW, Reason.ALLOWED, rule.name, rule.reason)
+        if not undecided:
+            return Evaluation(Effect.DENY, Reason.RULE_DENIED, rule.name, rule.reason, disclose=rule.disclose)
+    return None
+
+
+def _holds(rule: Rule, subject: Subject, call: Call, trace: Trace) -> Evaluation | None:
     """`ALLOWED` where the rule is for this call, None where it is not, a denial where nobody can say."""
     if rule.principals is not None:
         match = rule.principals.match(call.principal)
@@ -71,7 +89,7 @@ def _holds(rule: Rule, subject: Subject, call: Call, trace: Trace, constrained: 
         if match is Match.NO:
             trace(rule.name, "no", "principals do not hold")
             return None
-    if rule.arguments_first and constrained:
+    if rule.arguments_first:
         failed = _arguments(rule.name, rule, call, trace)
         if failed is not None:
             return failed
@@ -125,11 +143,9 @@ def _requirement(requirement: Requirement, subject: Subject, trace: Trace) -> Ev
     return Evaluation(Effect.DENY, Reason.REQUIREMENT_FAILED, requirement.name, requirement.reason)
 
 
-def _owed(rule: Rule, call: Call, target: Target, constrained: bool) -> tuple[Obligation, ...]:
-    owed: list[Obligation] = [] if rule.approval is None else [rule.approval]
-    if constrained:
-        owed += [limit.charge(call, target.name) for limit in rule.limits]
-    return tuple(owed)
+def _owed(rule: Rule, call: Call, target: Target) -> tuple[Obligation, ...]:
+    charges = tuple(limit.charge(call, target.name) for limit in rule.limits)
+    return charges if rule.approval is None else (rule.approval, *charges)
 
 
 def denied(reason: Reason, rule: str, text: str, detail: str = "") -> Evaluation:

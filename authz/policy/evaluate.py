@@ -28,7 +28,7 @@ from authz.names import is_doubtful
 from authz.policy.decide import ALLOWED, CONTINUATION, Trace, decide, denied
 from authz.policy.index import Index
 from authz.policy.rules import Block, Policy, Rule
-from authz.policy.uri import is_ambiguous
+from authz.policy.uri import is_ambiguous, without_tail
 
 # Methods of MCP 2024-11-05 … 2026-07-28 that a client may send (facts: schema.ts of each version), and what has none.
 KNOWN_METHODS = frozenset(
@@ -71,12 +71,15 @@ def evaluate(policy: Policy, baselines: Sequence[Policy], call: Call, steps: lis
 
 
 def combine(parts: Sequence[Evaluation]) -> Evaluation:
-    """The strictest of several evaluations of one call: the first denial, else everything that is owed."""
+    """The strictest of several evaluations of one call: the first denial, else everything that is owed.
+
+    A denied origin comes before any other denial: browsers must get its 403 (2025-11-25, transports).
+    """
     if len(parts) == 1:
         return parts[0]
-    for part in parts:
-        if part.effect is Effect.DENY:
-            return part
+    denials = [part for part in parts if part.effect is Effect.DENY]
+    if denials:
+        return next((part for part in denials if part.reason is Reason.ORIGIN_DENIED), denials[0])
     if not parts:
         return ALLOWED
     owed = tuple(obligation for part in parts for obligation in part.obligations)
@@ -95,9 +98,9 @@ def _evaluate_one(policy: Policy, call: Call, trace: Trace) -> Iterable[Evaluati
             yield from _evaluate_target(policy, call, target, trace)
     yield from _evaluate_method(policy, call, message.method, trace)
     if message.log_level and message.method != _SET_LEVEL:
-        block = policy.sections[TargetKind.METHOD].exact.get(_SET_LEVEL)
-        if block is not None:
-            yield from _evaluate_block(policy, block, call, Target(TargetKind.METHOD, _SET_LEVEL), trace)
+        for block in _blocks(policy, policy.sections[TargetKind.METHOD], _SET_LEVEL):
+            if block.key != "*":  # which has been asked about the method itself
+                yield from _evaluate_block(policy, block, call, Target(TargetKind.METHOD, _SET_LEVEL), trace)
     if message.method == _RESUME and policy.forbids_unnamed_continuations:
         trace(_RESUME, "denied", "names no tool, and a block requires an approval")
         yield denied(
@@ -129,7 +132,7 @@ def _evaluate_target(policy: Policy, call: Call, target: Target, trace: Trace) -
     section = policy.sections[target.kind]
     place = f"{target.kind}s"
     if target.kind is TargetKind.RESOURCE:
-        if target.name not in section.exact and not _is_open(section) and is_ambiguous(target.name):
+        if _is_ambiguous_resource(policy, section, target.name):
             trace(place, "denied", "the URI can be read in two ways")
             yield denied(
                 Reason.AMBIGUOUS_URI, place, "this URI can be read in two ways; use its plain, normalised form"
@@ -154,6 +157,17 @@ def _evaluate_target(policy: Policy, call: Call, target: Target, trace: Trace) -
 
 def _blocks(policy: Policy, section: Index[Block], name: str) -> tuple[Block, ...]:
     return section.find_all(name) if policy.baseline else section.find(name)
+
+
+def _is_ambiguous_resource(policy: Policy, section: Index[Block], uri: str) -> bool:
+    """Whether `uri` could get round a rule by its spelling (policy.md 8)."""
+    if uri in section.exact or _is_open(section):
+        return False
+    if is_ambiguous(uri):
+        return True
+    # Servers differ in whether a query belongs to the name; it must not bring the URI under another rule.
+    plain = without_tail(uri)
+    return plain != uri and _blocks(policy, section, plain) != _blocks(policy, section, uri)
 
 
 def _is_open(section: Index[Block]) -> bool:

@@ -61,7 +61,7 @@ class Index(Generic[B]):
 
     def is_twin(self, name: str) -> bool:
         """Whether `name` is not a name of this section but looks like one (policy.md 2, `ambiguous_name`)."""
-        return name not in self.exact and fold(name) in self._twins
+        return bool(self._twins) and name not in self.exact and fold(name) in self._twins
 
     def find(self, name: str) -> tuple[B, ...]:
         """The blocks that govern `name`: the exact one, else the globs that no matching glob is nested in."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from authz.errors import Problem
 from authz.model import HttpRequest, Reason
+from authz.paths import is_metadata, is_plain
 from authz.policy.rules import Compiled, Policy
 
 SERVER_EXTENSION = "mcp_server"  # the context extension by which a route names its server
@@ -73,10 +74,14 @@ class PolicySet:
 
     def _matching(self, host: str, path: str) -> Policy | Reason:
         plain = path.partition("?")[0]
-        if plain.startswith("/.well-known/oauth-"):
+        if not is_plain(plain):
+            return Reason.NO_POLICY  # `/%61dmin` and `/x/../admin` are /admin to some servers
+        if is_metadata(plain):
             # RFC 9728 3.1: the metadata of /mcp is at /.well-known/oauth-protected-resource/mcp.
             plain = "/" + plain.removeprefix("/.well-known/").partition("/")[2]
-        for prefix, policy in self.hosts.get(host.lower(), ()):
+        wanted = host.lower()
+        known = self.hosts.get(wanted) or self.hosts.get(wanted.rpartition(":")[0], ())
+        for prefix, policy in known:
             if _covers(prefix, plain):
                 return policy
         return Reason.NO_POLICY

@@ -306,6 +306,7 @@ MEDIA = "content-type: expected application/json, at most with charset=utf-8"
         "application/json; charset=utf-8",
         'application/json;charset="UTF-8"',
         "application/json\t; charset=UTF-8",
+        "application/json;",
     ],
 )
 def test_media_types_that_are_json_by_every_reading_are_taken(post: Post, media_type: str) -> None:
@@ -325,7 +326,7 @@ def test_media_types_that_are_json_by_every_reading_are_taken(post: Post, media_
         "application/json; charset=utf-7",
         "application/json; charset=utf-8; charset=utf-16",
         "application/json; boundary=x",
-        "application/json;",
+        "application/json; charset",
         "multipart/form-data; boundary=x",
         "application\u017fjson",
     ],

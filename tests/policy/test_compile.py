@@ -42,7 +42,10 @@ REFUSED = [
             "* within the authority of a URI is refused: it could cross hosts"
         ),
     ),
-    ("server: '*'", "p.yaml:2:1: server: only files named baseline*.yaml may govern every server ('*')"),
+    (
+        "server: '*'",
+        "p.yaml:2:1: server: only files named baseline*.yaml, in the directory itself, may govern every server ('*')",
+    ),
     ("identity: corp", "p.yaml:2:1: identity: expected one of the identity sources default, got 'corp'"),
     (
         "tools: {a: {action: allow, principals: ['groups:x']}}",
@@ -220,12 +223,19 @@ class TestWhatIsInForce:
         found = compile_policies({**files, "hr/y.yaml": b"version: 1\nserver: pay\n"}, CONTEXT)
         assert set(found.policies) == {"billing/pay", "billing/named", "hr/pay"}
 
-    def test_a_baseline_stands_in_the_directory_itself(self) -> None:
+    def test_a_baseline_stands_in_the_directory_itself_and_a_teams_file_stops_nobody_else(self) -> None:
         files = {"a.yaml": GOOD, "team/baseline.yaml": b"version: 1\nserver: '*'\n"}
         found = compile_policies(files, CONTEXT)
-        assert words(found) == [
-            "team/baseline.yaml:1:1: a baseline governs every team's servers, so it stands in the directory itself"
-        ]
+        place = "team/baseline.yaml:2:1: server"
+        expected = "only files named baseline*.yaml, in the directory itself, may govern every server ('*')"
+        assert words(found) == [f"{place}: {expected}"]
+        assert not found.fatal
+        assert not found.baselines
+
+    def test_a_valid_file_takes_a_server_over_from_one_that_no_longer_loads(self) -> None:
+        before = load(a="version: 1\nserver: same\ndefault: allow\n")
+        after = load(before, a="oops: [", b="version: 1\nserver: same\n")
+        assert after.policies["same"].file == "b.yaml"
 
     def test_editing_max_keeps_the_counter_and_editing_per_starts_another(self) -> None:
         def key(limit: str) -> tuple[str, ...]:
@@ -295,6 +305,18 @@ class TestWhichPolicyGoverns:
         assert chosen(found, request(path="/mcp/x?y=/mcp/deep")) == "b"
         assert chosen(found, request(path="/mcpx")) == "a"
         assert chosen(found, request(path="/mcp/deep/er")) == "c"
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/%6dcp", "//mcp", "/x/../mcp", "/./mcp", "/mcp;x", "/mcp%2f", "/mcp\\x", "/mcp#x", "/mcp/.", "/mcp/.."],
+    )
+    def test_a_path_with_two_readings_chooses_nothing(self, path: str) -> None:
+        assert chosen(self.matching(a=["h"], b=["h/mcp"]), request(path=path)) == Reason.NO_POLICY
+
+    def test_a_port_in_the_host_header_does_not_matter_unless_it_is_matched(self) -> None:
+        found = self.matching(a=["h"], b=["'h:8443'"])
+        assert chosen(found, request(host="h:80")) == "a"
+        assert chosen(found, request(host="H:8443")) == "b"
 
     def test_oauth_metadata_belongs_to_the_path_it_describes(self) -> None:
         found = self.matching(a=["h"], b=["h/mcp"])

@@ -16,6 +16,8 @@ PLAIN = [
     "urn:isbn:0451450523",
     "git:repo/file",
     "file:///project/{path}",
+    "file:///project/%C3%A9",
+    "file:///project/a%3Fb",
 ]
 AMBIGUOUS = [
     "file:///project/../etc/passwd",
@@ -50,6 +52,19 @@ AMBIGUOUS = [
     "db://x/a/../b",
     "no-scheme/a",
     "",
+    "file:///project/x?/../../etc/passwd",
+    "file:///project/x#/../../etc/passwd",
+    "file:///project/x?../../etc/passwd",
+    "file:///project/x?y",
+    "file:///project/x#y",
+    "https://host.example/a?/../b",
+    "https://host.example/a/..;x/b",
+    "https://host.example?/../b",
+    "file:///project/%c0%ae%c0%ae/etc",
+    "file:///project/%ff",
+    "file:///project/a<b>",
+    "file:///project/`id`",
+    "file:///project/a|b",
 ]
 
 

@@ -18,8 +18,11 @@ from authz.policy.arguments.schema import Definitions, compile_pattern, target
 # (`a[ab]{60}c`; measured), so a check spends at most some 30 ms on patterns, and common ones far less.
 MATCH_WORK = 8 << 20
 MAX_MEMBER_NAME = 1024  # characters of a member that the schema does not name, beside members that it names
+MAX_FOLDED_NAME = 256  # of one that is not plain ASCII: NFKC is quadratic in runs of combining marks
 MAX_UNKNOWN = 10_000  # different names of such members in one call
-MAX_FOLDED = 64 << 10  # characters of such names that are not plain ASCII, which are slow to fold
+MAX_FOLDED = 4 << 10  # characters of such names in one call: some of them become 18, each looked at on its own
+# A member that is no member to most readers, and whose own members shine through in some (threats A17).
+_PROTOTYPE = "__proto__"
 
 Fault: TypeAlias = tuple[tuple[str, ...], str]  # path below the place it was found at, and what would be accepted
 
@@ -163,13 +166,17 @@ class _Look:
         for name in unknown:
             plain = known.get(name)
             if plain is None:
-                if len(name) > MAX_MEMBER_NAME:
-                    return ("*",), f"member names have at most {MAX_MEMBER_NAME} characters"
+                most = MAX_MEMBER_NAME
                 if not (name.isascii() and name.isprintable()):
                     self._folded += len(name)
+                    most = MAX_FOLDED_NAME
+                if len(name) > most:
+                    return ("*",), f"member names have at most {most} characters"
                 if len(known) >= MAX_UNKNOWN or self._folded > MAX_FOLDED:
                     return ("*",), "fewer members that the policy does not name"
                 plain = known[name] = fold(name)
+            if plain == _PROTOTYPE:
+                return ("*",), f"no member {_PROTOTYPE}"
             if plain in folded:
                 return (folded[plain],), "only this exact spelling of the name"
         return None

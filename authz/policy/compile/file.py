@@ -49,7 +49,8 @@ def digest_of(text: bytes) -> str:
 
 def compile_file(file: str, text: bytes, context: PolicyContext) -> Compiled:
     """`text` of `file` (its place relative to the directory) -> what it is; never raises for what it says."""
-    baseline = PurePosixPath(file).name.startswith(_BASELINE)
+    # Only in the directory itself: what a team writes must not stop all others (policy.md 10).
+    baseline = "/" not in file and file.startswith(_BASELINE)
     digest = digest_of(text)
     try:
         document = parse(text, file)
@@ -151,14 +152,12 @@ class _FileCompiler:
             if given != EVERY_SERVER:
                 text = "a file named baseline*.yaml governs every server: expected server: '*'"
                 self._findings.problem(("server",), text)
-            if PurePosixPath(self._file).parent.name:
-                text = "a baseline governs every team's servers, so it stands in the directory itself"
-                self._findings.problem((), text)
             for key in ("default", "identity", "match"):
                 if key in self._raw:
                     self._findings.problem((key,), "a baseline can only restrict and has no such key")
         elif given == EVERY_SERVER:
-            self._findings.problem(("server",), "only files named baseline*.yaml may govern every server ('*')")
+            text = "only files named baseline*.yaml, in the directory itself, may govern every server ('*')"
+            self._findings.problem(("server",), text)
         if self._identity and self._identity not in self._context.claims:
             names = ", ".join(self._context.claims)
             text = f"expected one of the identity sources {names}, got {self._identity!r}"

@@ -36,8 +36,11 @@ def compile_policies(
         compiled[file] = known if known is not None and unchanged else compile_file(file, text, context)
     conflicts = _conflicts(compiled.values())
     loaded = {file: one.policy for file, one in compiled.items() if one.policy is not None and file not in conflicts}
+    taken = {one.server for one in loaded.values() if not one.shadow}
     for file in files:
-        if file not in loaded and (last := _last_good(previous, file)) is not None:
+        last = None if file in loaded else _last_good(previous, file)
+        # A file that loads may have taken the server over from one that no longer does.
+        if last is not None and (last.shadow or last.server not in taken):
             loaded[file] = last
 
     policies = {one.server: one for one in loaded.values() if not one.shadow and not one.baseline}

@@ -49,6 +49,11 @@ class Condition:
     _expression: Any
     _plan: Plan
 
+    @property
+    def reads_arguments(self) -> bool:
+        """Whether it looks at what a call carries, and not only at who calls and what."""
+        return bool(self._plan.arguments)
+
     def evaluate(self, subject: Subject) -> Match:
         """YES or NO where the expression gives true or false, FAILED for everything else. Never raises.
 

@@ -1,0 +1,18 @@
+"""What a request's path says, where every server reads it alike. Standard library only."""
+
+from __future__ import annotations
+
+# RFC 9728 section 3, RFC 8414 section 3; OpenID Connect Discovery 1.0 section 4, which MCP clients fall back to.
+_METADATA = ("/.well-known/oauth-", "/.well-known/openid-configuration")
+_DOUBTFUL = ("//", "/./", "/../", "%", "\\", ";", "#")
+
+
+def is_plain(path: str) -> bool:
+    """Whether a path (without its query) has one reading: no dot or empty segments, escapes or parameters."""
+    whole = f"{path}/"
+    return not any(part in whole for part in _DOUBTFUL[1:]) and "//" not in path
+
+
+def is_metadata(path: str) -> bool:
+    """Whether a path (without its query) is that of OAuth metadata, by every reading."""
+    return path.startswith(_METADATA) and is_plain(path)

@@ -131,21 +131,28 @@ class Engine:
     def refuse(self, reason: Reason, request: HttpRequest | None, error: Exception | None = None) -> Reply:
         """The reply where nothing could be decided: the check was unreadable, there was no room, something broke."""
         started = self._timer()
-        decision = Decision(self._new_id(), Effect.DENY, reason, _UNREAD, revision=self._policies.revision)
         if isinstance(error, MalformedMessage):
-            decision = replace(decision, reason=error.reason, cause=str(error), detail=error.kind)
-            reply = encode_malformed(error, decision.id, self._settings.style)
+            explanation = self._unread(error)
         else:
-            if error is not None:
-                _log.error("decision %s failed", decision.id, exc_info=error)
-                decision = replace(decision, cause=f"{type(error).__name__}: {error}")
-            reply = encode_refused(reason, decision.id)
-        explanation = Explanation(_NOTHING_READ, ANONYMOUS, (decision,), ((),), (), (), reply)
+            if reason is Reason.INTERNAL:
+                _log.error("a decision failed", exc_info=error)
+            cause = "" if error is None else f"{type(error).__name__}: {error}"
+            decision = self._undecided(reason, cause)
+            explanation = _unexamined(decision, encode_refused(reason, decision.id))
         try:
             return self._recorded(request or HttpRequest("", "", "", {}), explanation, started)
         except Exception:
-            _log.exception("decision %s could not be recorded", decision.id)
-            return reply
+            _log.exception("decision %s could not be recorded", explanation.decisions[0].id)
+            return explanation.reply
+
+    def _unread(self, error: MalformedMessage, server: str = "") -> Explanation:
+        """The denial of a request that could not be read."""
+        decision = replace(self._undecided(error.reason, str(error)), server=server, detail=error.kind)
+        return _unexamined(decision, encode_malformed(error, decision.id, self._settings.style))
+
+    def _undecided(self, reason: Reason, cause: str) -> Decision:
+        revision = self._policies.revision
+        return Decision(self._new_id(), Effect.DENY, reason, _UNREAD, cause=cause, revision=revision)
 
     # --------------------------------------------------------------------------------------------- one request
 
@@ -157,18 +164,7 @@ class Engine:
         try:
             exchange = decode(request, settings.limits)
         except MalformedMessage as error:
-            decision = Decision(
-                self._new_id(),
-                Effect.DENY,
-                error.reason,
-                _UNREAD,
-                server=server,
-                cause=str(error),
-                detail=error.kind,
-                revision=policies.revision,
-            )
-            reply = encode_malformed(error, decision.id, settings.style)
-            return Explanation(_NOTHING_READ, ANONYMOUS, (decision,), ((),), tuple(steps or ()), (), reply)
+            return self._unread(error, server)
 
         if isinstance(policy, Reason):
             principal = ANONYMOUS
@@ -310,6 +306,11 @@ class Engine:
             )
             for part, (decision, owed) in enumerate(zip(explanation.decisions, explanation.obligations, strict=True))
         ]
+
+
+def _unexamined(decision: Decision, reply: Reply) -> Explanation:
+    """All there is to say where no message was seen."""
+    return Explanation(_NOTHING_READ, ANONYMOUS, (decision,), ((),), (), (), reply)
 
 
 def _repeat_key(request: HttpRequest) -> bytes:

@@ -228,14 +228,6 @@ class Call:
 # ------------------------------------------------------------------------------------------------- what is owed
 
 
-class OnStoreError(enum.StrEnum):
-    """What a limit does while the store does not answer (policy.md 6)."""
-
-    LOCAL = "local"
-    DENY = "deny"
-    ALLOW = "allow"
-
-
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One rate limit of a policy. `key` identifies its counters over reloads (policy.md 6); `window` is in seconds."""
@@ -245,7 +237,6 @@ class Limit:
     max: int
     window: float
     server: str
-    on_store_error: OnStoreError = OnStoreError.LOCAL
 
 
 @dataclass(frozen=True, slots=True)

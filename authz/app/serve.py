@@ -31,7 +31,6 @@ from authz.envoy.authorization import Authorization
 from authz.envoy.lane import Lane
 from authz.envoy.transport import GrpcServer
 from authz.errors import PolicyError
-from authz.state.memory import MemoryStore
 
 _log = logging.getLogger("mcp_authz.serve")
 
@@ -80,7 +79,7 @@ class Service:
         policies = loaded.policies
         self._state = ServiceState(loaded, now=time.time())
         self._metrics = Metrics()
-        self._store = MemoryStore(sessions=settings.sessions)
+        self._store = wiring.store(settings)
         self._audit = _open_audit(settings)
         audit: Sequence[AuditSink] = (self._audit,) if self._audit else ()
         self._engine = Engine(

@@ -9,6 +9,7 @@ from authz.identity import Identities
 from authz.mcp.message import BodyLimits
 from authz.mcp.reply import DenialStyle, ReplyStyle
 from authz.policy.compile.file import PolicyContext
+from authz.state.memory import MemoryStore
 
 
 def identities(settings: Settings) -> Identities:
@@ -29,6 +30,11 @@ def engine_settings(settings: Settings) -> EngineSettings:
         identities=identities(settings),
         challenge=settings.challenge,
     )
+
+
+def store(settings: Settings) -> MemoryStore:
+    """Where counters live: `settings.state` has one value so far."""
+    return MemoryStore(sessions=settings.sessions)
 
 
 def redaction(settings: Settings) -> Redaction:

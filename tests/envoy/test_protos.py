@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 TYPE_STRING, TYPE_BYTES = 9, 12  # FieldDescriptorProto.Type
-SCRIPT = Path(__file__).with_name("describe_protos.py")
-ROOT = SCRIPT.parents[2]
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "tests/support/describe_protos.py"
 
 
 def describe(which: str) -> dict[str, Any]:

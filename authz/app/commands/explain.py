@@ -18,7 +18,6 @@ from authz.app.policies.reload import Loader
 from authz.app.settings.settings import Settings
 from authz.engine import Engine, Explanation
 from authz.model import Approval, Charge, Decision, Effect, Principal, Reply
-from authz.state.memory import MemoryStore
 
 __all__ = ["Question", "run"]
 
@@ -29,7 +28,7 @@ def run(question: Question, settings: Settings, *, as_json: bool) -> int:
     policies = Loader(settings.policies, wiring.policy_context(settings)).first().policies
     for problem in policies.problems:
         print(problem, file=sys.stderr)
-    engine = Engine(policies, MemoryStore(), (), wiring.engine_settings(settings), new_id=lambda: "explained")
+    engine = Engine(policies, wiring.store(settings), (), wiring.engine_settings(settings), new_id=lambda: "explained")
     explanation = asyncio.run(engine.explain(request))
     if as_json:
         print(json.dumps(_as_data(explanation, policies.revision), indent=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from authz.model import Limit, OnStoreError
+from authz.model import Limit
 from authz.policy.arguments.check import ArgumentsSchema
 from authz.policy.compile.duration import parse_rate, parse_window
 from authz.policy.compile.findings import Findings
@@ -76,7 +76,6 @@ class LimitCompiler:
             max=int(raw["max"]),
             window=window,
             server=self._server,
-            on_store_error=OnStoreError(raw.get("on_store_error", "local")),
         )
         return LimitRule(limit, per)
 

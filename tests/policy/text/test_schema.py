@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from authz.policy.text import schema
 from authz.policy.text.document import parse
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "authz/policy/schema.json").read_text())
 HEAD = "version: 1\nserver: bank\n"
 
@@ -113,7 +113,7 @@ tools:
         "allow",
         "{action: deny, reason: never}",
         "{action: allow, rate_limit: 10/minute}",
-        "{action: allow, rate_limit: {max: 1, window: 30s, per: [session, tool, args.a.b], name: x, on_store_error: deny}}",
+        "{action: allow, rate_limit: {max: 1, window: 30s, per: [session, tool, args.a.b], name: x}}",
         "{action: allow, rate_limit: [5/second, {max: 9, window: 1d, algorithm: sliding_window}]}",
         "{action: allow, require: args.a == 1}",
         "{action: allow, require: [args.a == 1, {expr: args.b == 2}]}",

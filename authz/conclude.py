@@ -40,9 +40,9 @@ def conclude(
     )
 
 
-def least(*levels: Disclose | None) -> Disclose:
-    """The level that tells least, of those that are given."""
-    return _LESS[max(_LESS.index(level) for level in levels if level is not None)]
+def least(*levels: Disclose) -> Disclose:
+    """The level that tells least."""
+    return _LESS[max(map(_LESS.index, levels))]
 
 
 def _decision(
@@ -63,7 +63,7 @@ def _decision(
         limits=_exhausted(evaluation, limited) if limited else (),
         quotas=discharge.quotas if discharge else (),
         revision=frame.revision,
-        disclose=least(frame.disclose, evaluation.disclose),
+        disclose=frame.disclose if evaluation.disclose is None else least(frame.disclose, evaluation.disclose),
     )
 
 

@@ -194,7 +194,7 @@ class Engine:
         """How much a denied caller may be told at most."""
         anonymous = self._settings.identities.configured and not principal.verified
         # An anonymous caller is never told what arguments would pass (policy.md 11).
-        return least(self._settings.style.disclose, Disclose.REASON if anonymous else None)
+        return least(self._settings.style.disclose, Disclose.REASON if anonymous else Disclose.FULL)
 
     def _calls(self, request: HttpRequest, exchange: Exchange, policy: Policy, principal: Principal) -> list[Call]:
         now = self._clock()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from sinks import Sink
 
 from authz.app.settings.identities import compile_identities
 from authz.audit import Record
@@ -33,17 +34,6 @@ MODERN = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
 }
-
-
-@dataclass
-class Sink:
-    """An audit sink that keeps what it is given."""
-
-    records: list[Record] = field(default_factory=list)
-
-    def write(self, record: Record) -> bool:
-        self.records.append(record)
-        return True
 
 
 @dataclass(frozen=True)

@@ -72,4 +72,4 @@ def test_nothing_paid_and_nothing_said_denies() -> None:
 
 def test_the_level_that_tells_least_counts() -> None:
     assert least(Disclose.FULL, Disclose.CODE, Disclose.REASON) is Disclose.CODE
-    assert least(Disclose.FULL, None) is Disclose.FULL
+    assert least(Disclose.FULL) is Disclose.FULL

@@ -4,10 +4,11 @@ import itertools
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from sinks import Sink
 
 from authz.audit import AuditSink, Record
 from authz.engine import Engine, EngineSettings
@@ -42,20 +43,6 @@ tools:
   drop: allow
   limited: {action: allow, rate_limit: {max: 1, window: 60, per: principal}}
 """
-
-
-@dataclass
-class Sink:
-    records: list[Record] = field(default_factory=list)
-    takes: bool = True
-
-    def write(self, record: Record) -> bool:
-        self.records.append(record)
-        return self.takes
-
-    @property
-    def last(self) -> Record:
-        return self.records[-1]
 
 
 class BrokenSink:

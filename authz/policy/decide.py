@@ -53,6 +53,7 @@ def decide(block: Block, call: Call, target: Target, trace: Trace) -> Evaluation
             Reason.ALLOWED,
             rule.name,
             rule.reason,
+            target=block.key,
             obligations=_owed(rule, call, target),
             disclose=rule.disclose,
         )

@@ -194,4 +194,6 @@ def _evaluate_block(policy: Policy, block: Block, call: Call, target: Target, tr
             return
         trace(block.name, "denied", "no rule holds")
         evaluation = denied(Reason.NO_RULE_HOLDS, block.name, "none of its rules is for this caller and call")
-    yield evaluation if target.kind is TargetKind.METHOD else replace(evaluation, target=block.key)
+    # A method is no tool: what the policy spells there is not the target of the call.
+    spelled = "" if target.kind is TargetKind.METHOD else block.key
+    yield evaluation if evaluation.target == spelled else replace(evaluation, target=spelled)

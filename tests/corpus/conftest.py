@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from corpus import Http, check_request, policy_files
+from sinks import Sink
 
 from authz.audit import Record
 from authz.engine import Engine, EngineSettings
@@ -22,17 +23,6 @@ from authz.policy.selection import PolicySet
 from authz.state.memory import MemoryStore
 
 MAX_BODY = 1 << 20  # policies.json, assumptions
-
-
-@dataclass
-class Records:
-    """The audit sink of a test."""
-
-    written: list[Record] = field(default_factory=list)
-
-    def write(self, record: Record) -> bool:
-        self.written.append(record)
-        return True
 
 
 @dataclass
@@ -51,11 +41,11 @@ class Bench:
     def __init__(self) -> None:
         self.monotonic = 1000.0
         self.wall = 1_800_000_000.0
-        self.records = Records()
+        self.sink = Sink()
         self.policies: PolicySet = compile_policies(policy_files(), PolicyContext())
         self.store = MemoryStore(lambda: self.monotonic)
         settings = EngineSettings(limits=BodyLimits(max_bytes=MAX_BODY))
-        self.engine = Engine(self.policies, self.store, [self.records], settings, clock=lambda: self.wall)
+        self.engine = Engine(self.policies, self.store, [self.sink], settings, clock=lambda: self.wall)
         self.authorization = Authorization(self.engine, Lane())
         self._streams = itertools.count(1)
 
@@ -71,13 +61,13 @@ class Bench:
         """The answer to one request on a route of `policy`; `identity` is who a verified token names."""
         stream = str(next(self._streams))
         data = check_request(http, policy, overrides, stream=stream, subject=identity)
-        before = len(self.records.written)
+        before = len(self.sink.records)
         response = pb.CheckResponse.FromString(await self.authorization.check(data, "unix"))
         assert response.HasField("status"), "an answer that says nothing is read as allow"
         allowed = response.status.code == 0
         assert allowed == (response.WhichOneof("http_response") == "ok_response")
         denied = response.denied_response
-        return Answer(allowed, denied.status.code, denied.body, self.records.written[before:])
+        return Answer(allowed, denied.status.code, denied.body, self.sink.records[before:])
 
 
 @pytest.fixture(scope="session")

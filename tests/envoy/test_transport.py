@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,29 @@ def short(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     place = tmp_path_factory.mktemp("t")
     monkeypatch.chdir(place)
     return place
+
+
+@dataclass
+class Endless:
+    """A check that is never decided: when it began, and when it was given up."""
+
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: HttpRequest) -> Reply:
+        self.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+        raise AssertionError("this wait has no end")
+
+
+@pytest.fixture
+async def endless(engine: Any) -> Endless:
+    found = Endless()
+    engine.answer = found.answer
+    return found
 
 
 @pytest.fixture(params=["unix:a.sock", "127.0.0.1:0", "[::1]:0"])
@@ -147,22 +171,13 @@ async def test_twenty_large_bodies_keep_no_small_call_waiting(channel: Any, engi
     assert codes == [0] * 9 + [8] * 11
 
 
-async def test_a_proxy_that_hangs_up_cancels_the_check(channel: Any, engine: Any, check_request: Build) -> None:
-    started, ended = asyncio.Event(), asyncio.Event()
-
-    async def answer(request: HttpRequest) -> Reply:
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-        return Reply(allowed=True)
-
-    engine.answer = answer
+async def test_a_proxy_that_hangs_up_cancels_the_check(
+    channel: Any, engine: Any, endless: Endless, check_request: Build
+) -> None:
     call = channel.unary_unary(CHECK)(check_request().SerializeToString())
-    await soon(started.wait())
+    await soon(endless.started.wait())
     call.cancel()
-    await soon(ended.wait())
+    await soon(endless.ended.wait())
     assert engine.refused == []
 
 
@@ -216,25 +231,14 @@ async def test_stopping_answers_the_calls_in_flight_and_takes_no_more(
 
 
 async def test_calls_that_outlast_the_grace_are_cancelled(
-    server: GrpcServer, channel: Any, engine: Any, check_request: Build
+    server: GrpcServer, channel: Any, endless: Endless, check_request: Build
 ) -> None:
-    started, ended = asyncio.Event(), asyncio.Event()
-
-    async def answer(request: HttpRequest) -> Reply:
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-        return Reply(allowed=True)
-
-    engine.answer = answer
     call = asyncio.create_task(ask(channel, check_request()))
-    await soon(started.wait())
+    await soon(endless.started.wait())
     await soon(server.stop(0.01))
     with pytest.raises(grpc.aio.AioRpcError):
         await call
-    await soon(ended.wait())
+    await soon(endless.ended.wait())
 
 
 @pytest.mark.parametrize("mode", [0o660, 0o600, 0o666])

@@ -77,3 +77,4 @@ def test_a_refused_connection_means_not_yet(tmp_path: Path):
 
     with Children(tmp_path) as children:
         children.start("one", SLEEP).until(ready)
+    assert next(answers, "none left") == "none left"

@@ -50,10 +50,11 @@ wheel: .venv/ready
 	$(BIN)/pip wheel $(PIP) --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf .venv .venv-mcp1 build dist
+	rm -rf .venv .venv-mcp1 build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Everything, from one lock file with hashes. Made anew when the lock file changes.
 .venv/locked: requirements/lock.txt
+	@echo "installing into .venv, which takes about half a minute"
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install $(PIP) --require-hashes -r requirements/lock.txt
 	touch $@
@@ -64,6 +65,7 @@ clean:
 
 # The client of the 1.x line cannot live beside the 2.x one: a place of its own, for the tests only.
 .venv-mcp1/ready: requirements/mcp1.txt
+	@echo "installing into .venv-mcp1"
 	$(PYTHON) -m venv --clear .venv-mcp1
 	.venv-mcp1/bin/pip install $(PIP) --require-hashes -r requirements/mcp1.txt
 	touch $@

@@ -21,7 +21,7 @@ from authz.model import Approval, Charge, Decision, Effect, Era, JsonObject, Mes
 
 # Arguments of larger bodies get no digest of their own: making one would hold the interpreter for milliseconds. The
 # digest of the body stands for them.
-MAX_ARGUMENTS = 64 * 1024
+MAX_ARGUMENTS = 8 * 1024
 MAX_LINE = 16 * 1024  # bytes; what journald (48 KiB), Docker and CRI loggers (16 KiB) keep in one piece
 MAX_TEXT = 256  # of a text that the agent chose: bytes as they stand in the line
 _MAX_OWN_TEXT = 512  # of a text that the policy or the service wrote

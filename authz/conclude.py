@@ -25,7 +25,7 @@ def conclude(
 ) -> tuple[Decision, ...]:
     """One decision for each message; `discharge` is None where the store could not tell.
 
-    The proxy cannot split a batch: one denied part denies all, the others were not executed (policy.md 8).
+    The proxy cannot split a batch: one denied part denies all, the others were not executed (policies/README.md 8).
     """
     reasons = [_reason(evaluation, discharge) for evaluation in evaluations]
     if all(reason is Reason.ALLOWED for reason in reasons):

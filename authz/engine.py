@@ -184,7 +184,7 @@ class Engine:
         if all(decision.effect is Effect.ALLOW for decision in decisions):
             reply = encode_allowed(exchange, decisions, settings.style)
         else:
-            # A caller with a verified token gets no 401: another token would not help (policy.md 2).
+            # A caller with a verified token gets no 401: another token would not help (policies/README.md 2).
             challenge = "" if principal.verified else settings.challenge
             reply = encode_denied(exchange, decisions, settings.style, challenge=challenge)
         owed = tuple(evaluation.obligations for evaluation in evaluations)
@@ -193,7 +193,7 @@ class Engine:
     def _discloses(self, principal: Principal) -> Disclose:
         """How much a denied caller may be told at most."""
         anonymous = self._settings.identities.configured and not principal.verified
-        # An anonymous caller is never told what arguments would pass (policy.md 11).
+        # An anonymous caller is never told what arguments would pass (policies/README.md 11).
         return least(self._settings.style.disclose, Disclose.REASON if anonymous else Disclose.FULL)
 
     def _calls(self, request: HttpRequest, exchange: Exchange, policy: Policy, principal: Principal) -> list[Call]:
@@ -229,7 +229,7 @@ class Engine:
     async def _shadow(
         self, request: HttpRequest, policies: PolicySet, server: str, calls: Sequence[Call], peek: bool
     ) -> tuple[Shadowed, ...]:
-        """What each shadow policy would have done. Whatever goes wrong here changes nothing (policy.md 7)."""
+        """What each shadow policy would have done. Whatever goes wrong here changes nothing (policies/README.md 7)."""
         outcomes = []
         for shadow in policies.beside(server):
             for call in calls:

@@ -1,4 +1,4 @@
-"""HTTP request -> principal, from what the proxy has verified and nothing else (policy.md 9).
+"""HTTP request -> principal, from what the proxy has verified and nothing else (policies/README.md 9).
 
 Nothing in the body, no session id, no `clientInfo` and no unverified token is ever identity; there is no falling
 back from one source to another.

@@ -99,7 +99,7 @@ class HttpRequest:
 
 
 class Era(enum.Enum):
-    """Which generation of the protocol a request speaks (facts: versioning of 2026-07-28)."""
+    """Which generation of the protocol a request speaks."""
 
     LEGACY = "legacy"  # 2024-11-05 … 2025-11-25: initialize, sessions
     MODERN = "modern"  # 2026-07-28: stateless, `_meta` and mirror headers in every request
@@ -230,7 +230,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One rate limit of a policy. `key` identifies its counters over reloads (policy.md 6); `window` is in seconds."""
+    """One rate limit of a policy. `key` identifies its counters over reloads (policies/README.md 6).
+
+    `window` is in seconds.
+    """
 
     name: str
     key: tuple[str, ...]
@@ -245,8 +248,8 @@ class Charge:
 
     `descriptor` names the counter within the limit, a tuple of (part, value) pairs, never a joined string.
     `session` is the agent's session id where the limit counts per session: then `descriptor` names the principal's
-    part only and the store keeps at most `Store.sessions` session counters for it. `anonymous` charges live in a
-    table of their own.
+    part only and the store keeps at most as many session counters for it as its setting `sessions` says.
+    `anonymous` charges live in a table of their own.
     """
 
     limit: Limit

@@ -1,7 +1,7 @@
 """How names are compared: exactly, and what is to be refused because it only looks like a name.
 
-Folding is never used to find a rule, only to notice a twin of a known name (policy.md 2 and 3; CVE-2026-27896 is
-what happens where a reader folds and its guard does not). Standard library only.
+Folding is never used to find a rule, only to notice a twin of a known name (policies/README.md 2 and 3; CVE-2026-27896
+is what happens where a reader folds and its guard does not). Standard library only.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def is_doubtful(name: str) -> bool:
     """Whether a name may not be used at all: empty, too long, or with characters that hide what it is.
 
     Refused are control and format characters (but the two joiners that ordinary words need), lone surrogates, line
-    separators and white space at either end. Other non-ASCII names are names like any other (policy.md 2).
+    separators and white space at either end. Other non-ASCII names are names like any other (policies/README.md 2).
     """
     if not 0 < len(name) <= MAX_NAME:
         return True

@@ -252,7 +252,7 @@ def test_the_arguments_of_a_large_body_are_digested_with_it_alone() -> None:
     assert "arguments" not in line
 
 
-# ------------------------------------------------------------------------------------------- what agents try (K3, A9)
+# ------------------------------------------------------------------------------------------- what agents try
 
 
 @pytest.mark.parametrize(

@@ -325,6 +325,32 @@ async def test_a_shadow_policy_counts_on_its_own() -> None:
     ]
 
 
+async def test_a_shadow_policy_asks_nobody_for_an_approval() -> None:
+    sink = Sink()
+    shadow = "version: 1\nserver: demo\nshadow: true\ntools: {get: require_approval}\n"
+    assert (await engine([sink], demo=POLICY, next=shadow).check(call("get"))).allowed
+    (shadowed,) = sink.last.shadowed
+    assert (shadowed.effect, shadowed.reason, shadowed.rule) == (Effect.DENY, Reason.APPROVAL_REQUIRED, "tools.get")
+
+
+async def test_a_shadow_policy_may_name_another_identity_source() -> None:
+    sources = [IdentitySource("corp", SourceKind.JWT_AUTHN), IdentitySource("mesh", SourceKind.PEER)]
+    files = {
+        "demo.yaml": b"version: 1\ntools: {get: {action: allow, principals: [corp/alice]}}\n",
+        "next.yaml": b"version: 1\nserver: demo\nshadow: true\nidentity: mesh\n"
+        b"tools: {get: {action: allow, principals: ['mesh/spiffe://lab/agent']}}\n",
+    }
+    identities = Identities(sources)
+    found = compile_policies(files, PolicyContext(identities.claims))
+    assert not found.problems, found.problems
+    sink = Sink()
+    decider = Engine(found, MemoryStore(), [sink], EngineSettings(identities=identities))
+    assert (await decider.check(call("get", sub="alice", peer="spiffe://lab/agent"))).allowed
+    assert sink.last.shadowed[0].effect is Effect.ALLOW
+    assert (await decider.check(call("get", sub="alice", peer="spiffe://lab/other"))).allowed
+    assert sink.last.shadowed[0].effect is Effect.DENY
+
+
 async def test_a_shadow_policy_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     class ShadowBreaks(MemoryStore):
         async def discharge(self, attempt: Attempt) -> Discharge:

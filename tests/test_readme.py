@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from authz.app.metrics import Metrics
@@ -12,7 +14,9 @@ from authz.app.settings.settings import markdown
 from authz.model import Reason
 from authz.policy.compile.file import PolicyContext, compile_file
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+LANGUAGE = (ROOT / "policies" / "README.md").read_text()  # the reference of the policy language
 
 
 def test_the_table_of_settings_is_the_one_the_program_has() -> None:
@@ -44,3 +48,50 @@ def test_the_files_that_it_links_to_exist() -> None:
     assert links
     for link in links:
         assert (Path(__file__).parent.parent / link).exists(), link
+
+
+# ------------------------------------------------------------------------------------------- policies/README.md
+
+CONTEXT = PolicyContext(claims={"corp": {}}, select_by_host=True)
+BLOCKS = re.findall(r"```yaml\n(.*?)```", LANGUAGE, re.DOTALL)
+WHOLE = [text for text in BLOCKS if "version: 1" in text]
+NOT_BUILT = [text for text in BLOCKS if text.startswith("# not built yet")]
+
+
+@pytest.mark.parametrize("text", WHOLE)
+def test_every_policy_in_the_reference_loads(text: str) -> None:
+    name = "baseline.yaml" if 'server: "*"' in text else "policy.yaml"
+    found = compile_file(name, text.encode(), CONTEXT)
+    assert found.policy is not None
+    assert not found.problems
+
+
+def test_the_reference_has_a_policy_and_a_baseline() -> None:
+    assert len(WHOLE) >= 2
+
+
+@pytest.mark.parametrize("text", NOT_BUILT)
+def test_what_the_reference_marks_as_not_built_is_refused_as_such(text: str) -> None:
+    messages = {problem.message for problem in compile_file("x.yaml", f"version: 1\n{text}".encode(), CONTEXT).problems}
+    assert len(messages) == 6
+    assert all(message.endswith("is not implemented in this version") for message in messages)
+
+
+def test_the_reference_explains_every_reason() -> None:
+    table = LANGUAGE.split("## Reasons")[1]
+    assert [reason for reason in Reason if f"\n| `{reason}` |" not in table] == []
+
+
+def test_the_reference_names_every_key() -> None:
+    nodes = json.loads((ROOT / "authz" / "policy" / "schema.json").read_text())
+    places = [nodes, *(nodes["$defs"][name] for name in ("ruled_block", "single_block", "rule", "limit", "approval"))]
+    keys = {key for place in places for key in place["properties"]}
+    assert {key for key in keys if not re.search(rf"(?<![\w.]){re.escape(key)}(?!\w)", LANGUAGE)} == set()
+
+
+def test_links_in_the_reference_lead_somewhere() -> None:
+    heads = re.findall(r"^## (.*)$", LANGUAGE, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in heads}
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", LANGUAGE) if "://" not in link]
+    assert {link for link in links if link.startswith("#") and link[1:] not in anchors} == set()
+    assert all((ROOT / "policies" / link).exists() for link in links if not link.startswith("#"))

@@ -122,7 +122,11 @@ def explain(
     args: Annotated[str | None, typer.Option(metavar="JSON", help="its arguments, an object")] = None,
     request: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="explain this request: `curl -v` output, raw HTTP or HAR; - reads stdin"),
+        typer.Option(
+            metavar="FILE",
+            help="explain this request: raw HTTP, HAR, or `curl -v` output, to which the body is to be appended after "
+            "the request headers, for curl does not show it; - reads stdin",
+        ),
     ] = None,
     server: Annotated[str | None, typer.Option(metavar="NAME", help="the server that the route names")] = None,
     principal: Annotated[str | None, typer.Option(metavar="ID", help="who asks; left out: nobody verified")] = None,

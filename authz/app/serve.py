@@ -20,11 +20,11 @@ from authz.app.admin import AdminServer
 from authz.app.audit.file import AuditFile
 from authz.app.checks import Checks
 from authz.app.metrics import Metrics
+from authz.app.phrases import counted, reason
 from authz.app.policies.directory import owners_for_service
 from authz.app.policies.reload import Loaded, Loader, Watcher, log_load
 from authz.app.settings.settings import Settings
-from authz.app.state import ServiceState
-from authz.app.words import counted, reason
+from authz.app.status import ServiceState
 from authz.audit import AuditSink
 from authz.engine import Engine
 from authz.envoy.authorization import Authorization
@@ -35,24 +35,24 @@ from authz.errors import PolicyError
 _log = logging.getLogger("mcp_authz.serve")
 
 STDOUT = 1
+COLLECT = (700, 10, 1_000_000)  # a larger first threshold only makes the second generation's pauses long (measured)
 QUIET = 0.02  # seconds without a new check after which none is on its way
 
 
 @contextlib.contextmanager
 def lasting_memory() -> Iterator[None]:
-    """What is made in this block is made to last: taken out of the sight of full collections, of which there is none.
+    """What is made in this block is made to last: taken out of the sight of the collector.
 
-    A full collection through 1000 policies holds every call for 160 ms (measured). Policies have no cycles, so those
-    that are replaced are freed all the same; what compiling leaves behind dies young.
+    There are no full collections from then on: one through 1000 policies holds every call for 160 ms, one through the
+    counters of 150,000 callers for 293 ms (measured; without them 21 ms). Counters and policies have no cycles, so
+    what is replaced is freed all the same; what a call leaves behind dies young.
     """
-    first, second, third = gc.get_threshold()
-    gc.set_threshold(first, second, 1_000_000)
+    gc.set_threshold(*COLLECT)
     try:
         yield
     finally:
         gc.collect(1)
         gc.freeze()
-        gc.set_threshold(first, second, third)
 
 
 def load(settings: Settings) -> tuple[Loader, Loaded]:

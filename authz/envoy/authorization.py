@@ -13,7 +13,7 @@ from typing import Protocol
 
 from authz.address import neighbourhood
 from authz.envoy.codec import REFUSAL, WANTED, decode_check_request, encode, source_of
-from authz.envoy.lane import Lane
+from authz.envoy.lane import Lane, is_heavy
 from authz.errors import AuthzError
 from authz.model import HttpRequest, Reason, Reply
 
@@ -34,7 +34,7 @@ class Checker(Protocol):
 
 
 class Authorization:
-    """`Authorization/Check` over `engine`; large checks take turns in `lane`.
+    """`Authorization/Check` over `engine`; heavy checks take turns in `lane`.
 
     `wanted` are the filters whose metadata is read.
     """
@@ -48,7 +48,7 @@ class Authorization:
         """The answer to `data` from the transport peer `caller`. Raises nothing but the cancellation of this call."""
         request = None
         try:
-            if len(data) <= self._lane.large:
+            if not is_heavy(data):
                 request = decode_check_request(data, caller, self._wanted)
                 return encode(await self._engine.check(request))
             async with self._lane.turn(neighbourhood(source_of(data))):

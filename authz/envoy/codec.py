@@ -26,7 +26,7 @@ _OK = 0
 _PERMISSION_DENIED = 7
 _CODES = {401: 16, 429: 8, 503: 8}  # UNAUTHENTICATED, RESOURCE_EXHAUSTED; for the proxy all but 0 are the same
 
-# Envoy sends whatever number it is told, and a broken message for 1xx (facts: `denied 999`, `204 with body`, `100`).
+# Envoy sends whatever number it is told, and a broken message for 1xx (measured: 999, 204 with a body, 100).
 _STATUSES = frozenset(pb.StatusCode.values()) - {pb.Empty, pb.Continue}
 _BODILESS = frozenset({204, 205, 304})  # RFC 9110 15.3.5, 15.3.6, 15.4.5
 _FORBIDDEN = 403

@@ -6,15 +6,17 @@ Knows no transport: how a socket is bound is the caller's.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import socket
 import stat
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from authz.errors import SettingsError
 
+_ANSWERED = "expected a stale socket or none, got one that another process answers on"
 _ANSWER = 1.0  # seconds in which a living server takes a connection
 
 
@@ -64,11 +66,38 @@ def require_free(path: str) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             pass
         except (TimeoutError, BlockingIOError) as error:  # its backlog is full
-            raise SettingsError(f"listen: unix:{path}: expected a stale socket, got a server that lives") from error
+            raise SettingsError(f"listen: unix:{path}: {_ANSWERED}") from error
         except OSError as error:
             raise SettingsError(f"listen: unix:{path}: expected a stale socket, got {error.strerror}") from error
         else:
-            raise SettingsError(f"listen: unix:{path}: expected a stale socket, got a server that lives")
+            raise SettingsError(f"listen: unix:{path}: {_ANSWERED}")
+
+
+def require_free_port(address: Address) -> None:
+    """Raise SettingsError unless the TCP `address` can be bound: gRPC writes why to stderr only, in its own words."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise SettingsError(f"listen: {address}: expected a host, got one that has no address") from error
+    refusals = [_refusal(*one) for one in found]
+    if errno.EADDRINUSE in refusals:
+        raise SettingsError(f"listen: {address}: expected a free port, got one that is in use")
+    if all(refusals):  # of a name with several addresses one is enough
+        other = errno.EADDRNOTAVAIL in refusals
+        got = "another" if other else os.strerror(refusals[0]).lower()
+        raise SettingsError(f"listen: {address}: expected an address of this machine, got {got}")
+
+
+def _refusal(family: int, kind: int, protocol: int, _: str, place: Any) -> int:
+    """Why nobody can listen there now, as errno; 0 where somebody can."""
+    try:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC does: old connections may linger
+            probe.bind(place)
+            probe.listen(1)
+    except OSError as error:
+        return error.errno or errno.EINVAL
+    return 0
 
 
 @contextlib.contextmanager

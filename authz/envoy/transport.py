@@ -16,7 +16,7 @@ from authz.envoy.service import Health, Methods, Stream, Unary, methods
 from authz.errors import SettingsError
 
 MIB = 1 << 20
-# Above what the proxy sends, so that too large a body gets a denial and not an RPC error (facts: gRPC 4 MiB limit).
+# Above what the proxy sends, so that too large a body gets a denial and not an RPC error (gRPC's own default is 4 MiB).
 MIN_MESSAGE = 16 * MIB
 UNIX = "unix"
 
@@ -96,6 +96,7 @@ class GrpcServer:
 
     def _bind(self, address: Address) -> str:
         if not address.path:
+            listen.require_free_port(address)
             host = f"[{address.host}]" if ":" in address.host else address.host
             return f"{host}:{self._add_port(f'{host}:{address.port}', address)}"
         listen.require_free(address.path)

@@ -1,6 +1,6 @@
 """HttpRequest -> which way it carries MCP, and that all of its body arrived as JSON text. It reads no JSON.
 
-Whatever is not one of the ways that MCP knows is refused, not passed over (threats, sections D and 1).
+Whatever is not one of the ways that MCP knows is refused, not passed over.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def refuse_repeated(headers: Mapping[str, str]) -> None:
 
 
 def refuse_upgrade(request: HttpRequest) -> None:
-    """Refuse requests after which the connection speaks something else, unseen by anybody (threats D5)."""
+    """Refuse requests after which the connection speaks something else, unseen by anybody (RFC 9110 7.8, 9.3.6)."""
     if "upgrade" in request.headers or request.method == "CONNECT":
         raise invalid_request(Flaw.UPGRADE, "request: expected no upgrade and no tunnel", status=405)
 
@@ -72,7 +72,7 @@ def refuse_unread_body(request: HttpRequest, max_bytes: int) -> None:
     announced = headers.get("content-length")
     if announced is not None and announced != str(length):
         raise truncated("content-length: expected the length of the body")
-    # A first read of exactly the proxy's limit is passed on as if it were whole (threats D2).
+    # A first read of exactly the proxy's limit is passed on as if it were whole (Envoy, measured).
     if length == max_bytes:
         raise truncated(f"body: expected less than {max_bytes} bytes")
 
@@ -140,7 +140,7 @@ def _refuse_body(request: HttpRequest) -> None:
 
 
 def _is_json(media_type: str | None) -> bool:
-    """RFC 9110 section 8.3.1; of the parameters only charset=utf-8, which one server decodes by (threats A7)."""
+    """RFC 9110 section 8.3.1; of the parameters only charset=utf-8, by which Express decodes."""
     if media_type is None:
         return False
     essence, *parameters = (part.strip(" \t").lower() for part in media_type.split(";"))

@@ -1,7 +1,7 @@
 """One JSON-RPC object and the headers beside it -> Message, where every reader sees the same message.
 
 A request that is also a response, a call without an id, a member in other case: each makes some server run what its
-guard did not see (threats, section B). It knows nothing of HTTP but the headers that repeat the body.
+guard did not see. It knows nothing of HTTP but the headers that repeat the body.
 """
 
 from __future__ import annotations

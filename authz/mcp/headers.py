@@ -40,7 +40,7 @@ _SESSION: Final = re.compile(r"[!-+\--~]{1,4096}")
 def era_of(header: str | None, stated: object = None, *, states: bool = False) -> Era:
     """The era of a message from the version header and, where the body `states` one, from its `_meta`.
 
-    Both must agree: servers differ in which of them they go by (threats C6).
+    Both must agree: servers differ in which of them they go by (Python's SDK: the header, TypeScript's 2.x: the body).
     """
     if states:
         if type(stated) is not str:

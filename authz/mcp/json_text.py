@@ -14,9 +14,9 @@ import jiter
 
 from authz.mcp.flaw import Flaw, parse_error
 
-# Readers give up at 64 (protobuf), 127 (serde), 199 (pydantic) … levels; go-sdk hung on 100,000 (facts: threats A15).
+# Readers give up at 64 (protobuf), 127 (serde), 199 (pydantic) … levels; go-sdk hung on 100,000 (measured).
 MAX_DEPTH: Final = 100
-# What does not fit a double is Infinity to JavaScript and exact to Python (threats A13, A14).
+# What does not fit a double is Infinity to JavaScript and exact to Python (measured).
 _LARGEST: Final = sys.float_info.max
 
 _NO_MARK: Final = bytes(set(range(256)) - set(b'",:[{'))

@@ -22,11 +22,11 @@ class Members:
 
     def __init__(self, *names: str) -> None:
         self.known = frozenset(names)
-        # To JavaScript `__proto__` is never a member like others (threats A17).
+        # To JavaScript `__proto__` is never a member like others.
         self.twins = frozenset(fold(name) for name in names) | {"__proto__"}
 
     def refuse_twins(self, value: Mapping[str, Any], place: str) -> None:
-        """Refuse members that a folding reader takes for a known one (threats A3 and A4; CVE-2026-27896)."""
+        """Refuse members that a folding reader takes for a known one (CVE-2026-27896)."""
         if value.keys() <= self.known:
             return
         if len(value) > MAX_MEMBERS:

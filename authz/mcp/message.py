@@ -1,6 +1,6 @@
 """HttpRequest -> Exchange, only where every MCP server must understand the same; everything else is refused.
 
-The order is that of threats.md, section 1: how it is carried, whether all of it is here, JSON, envelope, headers
+Looked at in this order: how it is carried, whether all of it is here, JSON, envelope, headers
 against body. What policies say, who asks and whether a name is doubtful is not known here.
 """
 
@@ -17,7 +17,7 @@ from authz.mcp.headers import BATCH_VERSION, SSE_VERSION, VERSION_HEADER, sessio
 from authz.mcp.json_text import decode_json
 from authz.model import Era, Exchange, HttpRequest, Message, MessageKind
 
-MAX_BATCH: Final = 50  # parts (policy.md 8)
+MAX_BATCH: Final = 50  # parts (policies/README.md 8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Decisions -> the HTTP answer that an MCP client understands (facts: what clients do with each, measured).
+"""Decisions -> the HTTP answer that an MCP client understands (measured: what clients do with each).
 
 A denied call is answered in band, with HTTP 200 and the request's own id: that is the only shape that every client
 survives, and a tool result is the only one that its model reads. Never 404 (it ends a session), never 200 without the

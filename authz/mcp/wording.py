@@ -1,7 +1,7 @@
 """Decision -> what the caller is told of it: a text that a model can act on, and the same as data.
 
 All of it is the policy's or the service's own words; nothing that the caller sent is repeated, for it would speak to
-the model in the policy's voice (policy.md 11). How it travels is not known here.
+the model in the policy's voice (policies/README.md 11). How it travels is not known here.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def flaw_text(reason: Reason, flaw: str, decision_id: str) -> str:
     """What is wrong with a request that could not be read; `flaw` names what was expected, "" tells the code only."""
     if not flaw:
         return f"Denied by policy ({reason}). Decision id: {decision_id}."
-    return f"{_FLAWS.get(reason, _UNREADABLE)}: {flaw}. Decision id: {decision_id}."
+    return f"{_FLAWS.get(reason, _UNREADABLE)}: {_sentence(flaw)} Decision id: {decision_id}."
 
 
 def text(decision: Decision) -> str:

@@ -1,7 +1,7 @@
 """One block + call -> its word: the first rule that holds, and whether its constraints do.
 
 A condition that cannot be evaluated denies; it never means "this rule does not match" (the mistake the field shares).
-Constraints of the chosen rule deny instead of selecting another one (policy.md 2 and 3).
+Constraints of the chosen rule deny instead of selecting another one (policies/README.md 2 and 3).
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def decide(block: Block, call: Call, target: Target, trace: Trace) -> Evaluation
 def _would_allow(block: Block, subject: Subject, call: Call, trace: Trace) -> Evaluation | None:
     """The word on completion, which carries neither arguments nor a call: may this caller ever use the target?
 
-    Its arguments and limits do not count, and what a rule says of arguments decides nothing yet (policy.md 8). An
-    approval is for one call, so it does not cover completion.
+    Its arguments and limits do not count, and what a rule says of arguments decides nothing yet (policies/README.md 8).
+    An approval is for one call, so it does not cover completion.
     """
     for rule in block.rules:
         undecided = rule.when is not None and rule.when.reads_arguments

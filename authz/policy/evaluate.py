@@ -1,7 +1,7 @@
 """Policy + call -> evaluation: what the policy alone says, and what is owed. Pure: it asks no store and no clock.
 
 It chooses the blocks that govern a call, in the policy and in every baseline, and combines their words; what a block
-says is `decide`'s business. Once a block is chosen nothing falls through to another (policy.md 2).
+says is `decide`'s business. Once a block is chosen nothing falls through to another (policies/README.md 2).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from authz.policy.index import Index
 from authz.policy.rules import Block, Policy, Rule
 from authz.policy.uri import is_ambiguous, without_tail
 
-# Methods of MCP 2024-11-05 … 2026-07-28 that a client may send (facts: schema.ts of each version), and what has none.
+# Methods of MCP 2024-11-05 … 2026-07-28 that a client may send (schema.ts of each version), and what has none.
 KNOWN_METHODS = frozenset(
     (
         *("initialize", "ping", "server/discover", "logging/setLevel", "completion/complete"),
@@ -160,7 +160,7 @@ def _blocks(policy: Policy, section: Index[Block], name: str) -> tuple[Block, ..
 
 
 def _is_ambiguous_resource(policy: Policy, section: Index[Block], uri: str) -> bool:
-    """Whether `uri` could get round a rule by its spelling (policy.md 8)."""
+    """Whether `uri` could get round a rule by its spelling (policies/README.md 8)."""
     if uri in section.exact or _is_open(section):
         return False
     if is_ambiguous(uri):
@@ -171,7 +171,7 @@ def _is_ambiguous_resource(policy: Policy, section: Index[Block], uri: str) -> b
 
 
 def _is_open(section: Index[Block]) -> bool:
-    """Whether `*` is the only rule on resources: then no spelling of a URI could get round another (policy.md 8)."""
+    """Whether `*` is the only rule on resources: no spelling of a URI gets round it (policies/README.md 8)."""
     return not section.exact and set(section.globs) <= {"*"}
 
 

@@ -1,4 +1,4 @@
-"""Name -> blocks, by index and not by scan (policy.md 2).
+"""Name -> blocks, by index and not by scan (policies/README.md 2).
 
 Exact names are a dictionary. Globs are found by their literal beginning and end, so that a name is held only against
 the globs that could match it, however many there are.
@@ -60,7 +60,7 @@ class Index(Generic[B]):
         return bool(self.exact or self.globs)
 
     def is_twin(self, name: str) -> bool:
-        """Whether `name` is not a name of this section but looks like one (policy.md 2, `ambiguous_name`)."""
+        """Whether `name` is not a name of this section but looks like one (policies/README.md 2, `ambiguous_name`)."""
         return bool(self._twins) and name not in self.exact and fold(name) in self._twins
 
     def find(self, name: str) -> tuple[B, ...]:
@@ -76,7 +76,7 @@ class Index(Generic[B]):
         return tuple(self.globs[glob] for glob in matching)
 
     def find_all(self, name: str) -> tuple[B, ...]:
-        """Every block that matches `name`, nested or not: how a baseline applies (policy.md 7)."""
+        """Every block that matches `name`, nested or not: how a baseline applies (policies/README.md 7)."""
         exact = self.exact.get(name)
         found = [self.globs[glob] for glob in self._matching(name)]
         return tuple(found) if exact is None else (exact, *found)

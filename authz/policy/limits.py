@@ -1,4 +1,4 @@
-"""A `rate_limit` of a policy -> what one call is charged, and on which counter (policy.md 6)."""
+"""A `rate_limit` of a policy -> what one call is charged, and on which counter (policies/README.md 6)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LimitRule:
             elif part.startswith(ARGUMENT):
                 descriptor.append((part, _argument(call.message.arguments, part.split(".")[1:])))
             elif not principal.verified:
-                # Nobody is verified: who it is that calls is only known by where from (policy.md 6).
+                # Nobody is verified: who it is that calls is only known by where from (policies/README.md 6).
                 anonymous = True
                 descriptor.append(("address", neighbourhood(call.address)))
             elif part == "client" and principal.client_id:
@@ -51,7 +51,7 @@ class LimitRule:
 
 
 def _argument(arguments: Any, path: Sequence[str]) -> str:
-    """The value at `path` as text with its JSON type; an absent one is a value of its own, "" (policy.md 6)."""
+    """The value at `path` as text with its JSON type; an absent one is a value of its own (policies/README.md 6)."""
     value = arguments
     for name in path:
         if not isinstance(value, dict) or name not in value:

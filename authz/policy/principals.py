@@ -1,7 +1,7 @@
 """The `principals` of a rule: entries of the policy -> does this principal hold, not hold, or can nobody say.
 
-Entries are exact and case-sensitive (policy.md 9). Undecidable is not "no": a rule that forbids must not be dodged by
-leaving a token or a claim out.
+Entries are exact and case-sensitive (policies/README.md 9). Undecidable is not "no": a rule that forbids must not be
+dodged by leaving a token or a claim out.
 """
 
 from __future__ import annotations

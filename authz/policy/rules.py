@@ -82,7 +82,7 @@ class Policy:
     """One policy file. `default` is the rule for targets that nothing names, None in a baseline.
 
     `file` is where it stands in the directory, `digest` of its bytes. `forbids_unnamed_continuations`: a continuation
-    that names no tool could resume what still needs a person's yes (policy.md 8).
+    that names no tool could resume what still needs a person's yes (policies/README.md 8).
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""All policies of a directory as one value, and which of them governs a request (policy.md 1 and 7)."""
+"""All policies of a directory as one value, and which of them governs a request (policies/README.md 1 and 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a resource URI can be read in two ways (policy.md 8).
+"""Whether a resource URI can be read in two ways (policies/README.md 8).
 
 A glob over URIs is only safe where the server cannot take another spelling for the same thing, or this spelling for
 another thing. RFC 3986 sections 3 and 6.2 name what may be spelled in more than one way.

@@ -25,10 +25,10 @@ class MemoryStore(Store):
     """Limits that hold in this process alone and are empty when it starts.
 
     `clock` gives monotonic seconds; where it goes back time stands still for that step and then runs on.
-    `sessions` is policy.md 6's setting of that name. `max_counters` bounds the table of verified callers,
+    `sessions` is the setting of that name (policies/README.md 6). `max_counters` bounds the table of verified callers,
     `max_anonymous` the one of all others, `max_values` the counters that one caller gets at one limit by its choice of
     tool names and arguments (the bound that keeps one caller from filling the table for all).
-    `max_repeats` requests of each kind of caller are known for `repeat_window` seconds (policy.md 5).
+    `max_repeats` requests of each kind of caller are known for `repeat_window` seconds (policies/README.md 5).
 
     Not for several threads at once. A limit of cost above its `max` never passes: `retry_after` is `math.inf`, which
     means that there is no time to retry. Of a peek, `paid` says whether the attempt would be.

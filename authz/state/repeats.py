@@ -1,4 +1,4 @@
-"""Keys of requests -> what they have paid a moment ago, so that a check asked twice is charged once (policy.md 5)."""
+"""Keys of requests -> what they have just paid, so that a check asked twice is charged once (policies/README.md 5)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ class Attempt:
 
     `parts` has the obligations of each message (a batch has several); they are paid together or not at all.
     `repeat_key` identifies the HTTP request, b"" where it cannot be identified: the same key within 10 s was already
-    paid and is not charged again (the proxy retries a check whose answer it did not get, policy.md 5).
+    paid and is not charged again (the proxy retries a check whose answer it did not get, policies/README.md 5).
     `peek` asks what would happen and pays nothing.
     """
 

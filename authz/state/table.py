@@ -20,7 +20,7 @@ from authz.state.window import Counter
 
 Descriptor: TypeAlias = tuple[tuple[str, str], ...]
 # What a counter is for, the limit's key and window, and whose it is. The window is in the key of every limit as it is
-# (policy.md 6); here it is again, because a counter cannot change it.
+# (policies/README.md 6); here it is again, because a counter cannot change it.
 Key: TypeAlias = tuple[int, tuple[str, ...], float, Descriptor]
 
 _OWN, _SESSIONS, _CHOSEN, _OVERFLOW = range(4)
@@ -77,8 +77,9 @@ class Table:
     """Counters of at most `most` (principal or session, limit) pairs.
 
     `sessions` is how many session counters a principal has, `values` how many counters one caller has at one limit by
-    choosing tool names and arguments. The counters that are shared come on top: one a limit, one a caller that has
-    reached `values`, one a principal with sessions.
+    choosing tool names and arguments; all of these together take half of the table at most, so that callers who choose
+    cannot keep newcomers from a counter of their own. The counters that are shared come on top: one a limit, one a
+    caller that has reached `values`, one a principal with sessions.
 
     `overflowed` counts charges that found the table full, `overflows` the same by the limit's name.
     """
@@ -89,6 +90,7 @@ class Table:
         self._values = values
         self._counters: dict[Key, Counter] = {}
         self._chosen: dict[Key, int] = {}
+        self._all_chosen = 0
         # When each counter may be empty, at the earliest: its place is corrected when its time comes, not at each
         # charge. One entry a counter; sessions' counters are in their family and go with it.
         self._heap: list[tuple[float, int, Key]] = []
@@ -141,6 +143,7 @@ class Table:
         """Let go of everything."""
         self._counters.clear()
         self._chosen.clear()
+        self._all_chosen = 0
         self._heap.clear()
         self._born.clear()
         self.size = 0
@@ -202,6 +205,8 @@ class Table:
         chosen = _chosen_by(key)
         if chosen and self._chosen.get(chosen, 0) >= self._values:
             return self._share(chosen, counter.limit)
+        if chosen and self._all_chosen >= self._most // 2 and (chosen in self._counters or self.size < self._most):
+            return self._share(chosen, counter.limit)
         if self.size >= self._most:
             self.overflowed += 1
             self.overflows[counter.limit.name] = self.overflows.get(counter.limit.name, 0) + 1
@@ -213,6 +218,7 @@ class Table:
                     counter.members.setdefault(_SHARED, Counter(counter.limit)).inherit(shared, now)
         if chosen:
             self._chosen[chosen] = self._chosen.get(chosen, 0) + 1
+            self._all_chosen += 1
         self._bear(self._counters, key, counter)
         if isinstance(counter, Family):
             self.size += len(counter.members)
@@ -234,6 +240,7 @@ class Table:
         if isinstance(counter, Family):
             self.size -= len(counter.members)
         if home is self._counters and (chosen := _chosen_by(key)):
+            self._all_chosen -= 1
             if self._chosen[chosen] == 1:
                 del self._chosen[chosen]
             else:

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 
 from authz.model import Limit
 
-EXACT = 128  # entries kept one by one; beyond that a window has this many buckets (policy.md 6)
+EXACT = 128  # entries kept one by one; beyond that a window has this many buckets (policies/README.md 6)
 
 
 class Counter:

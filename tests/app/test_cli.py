@@ -44,7 +44,8 @@ def test_the_help_of_serve_has_every_setting_that_a_flag_can_give(run, monkeypat
     out = " ".join(out.split())
     for setting in table().values():
         assert setting.flag in out
-        assert not setting.variable or f"env: {setting.variable}" in out
+        if setting.variable:
+            assert f"env: {setting.variable}" in out
 
 
 def test_what_is_mistyped_is_a_usage_error(run):
@@ -146,6 +147,8 @@ def test_validate_gives_2_where_nothing_loads(run, policies):
     assert (code, out) == (2, "bank.yaml:2:1: tols: unknown key 'tols', did you mean 'tools'?\n")
     code, out, _ = run("validate", str(root / "no"))
     assert (code, out) == (2, f"{root}/no: cannot be read: no such file or directory\n")
+    code, out, _ = run("validate", str(root / "bank.yaml"))
+    assert (code, out) == (2, f"{root}/bank.yaml: expected a directory, such as {root}, got a file\n")
 
 
 def test_validate_for_scripts_has_the_places_apart(run, policies):

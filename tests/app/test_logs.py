@@ -72,4 +72,5 @@ def test_a_reader_that_stopped_costs_lines_and_keeps_nobody(monkeypatch):
     with logs.started("info", "json", stream):
         for number in range(100):
             log.info("line %d", number)
+        assert stream.getvalue() == "", "the reader took nothing, and nobody waited for it"
     stream.gate.set()

@@ -17,7 +17,7 @@ import pytest
 from authz.app.demo.calls import ROWS
 
 DEMO = [sys.executable, "-m", "authz.app.cli", "demo"]
-MAX_SECONDS = 30
+MAX_SECONDS = 90  # about 10 are needed; this only catches a demo that hangs
 ROOT = Path(__file__).parents[2]
 
 
@@ -50,12 +50,9 @@ def installed(tmp_path_factory) -> Path:
 def finished(installed: Path) -> subprocess.CompletedProcess[str]:
     """One run of the demo, from the wheel."""
     environment = {**os.environ, "PYTHONPATH": str(installed)}
-    started = time.monotonic()
-    done = subprocess.run(  # noqa: S603
-        DEMO, capture_output=True, text=True, timeout=90, check=False, cwd=installed, env=environment
+    return subprocess.run(  # noqa: S603
+        DEMO, capture_output=True, text=True, timeout=MAX_SECONDS, check=False, cwd=installed, env=environment
     )
-    assert time.monotonic() - started < MAX_SECONDS
-    return done
 
 
 def test_the_wheel_has_all_it_needs(installed: Path):

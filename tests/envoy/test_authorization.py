@@ -18,13 +18,18 @@ from authz.model import HttpRequest, Reason, Reply
 Build = Callable[..., pb.CheckRequest]
 
 
+def narrow_lane() -> Lane:
+    """A lane whose places are counted in these tests."""
+    return Lane(max_waiting=8, per_source=2)
+
+
 class Panic(BaseException):
     """As a Rust extension raises it: not an Exception."""
 
 
 @pytest.fixture
 def authorization(engine: Any) -> Authorization:
-    return Authorization(engine, Lane())
+    return Authorization(engine, narrow_lane())
 
 
 def raises(error: BaseException) -> Callable[[HttpRequest], Any]:
@@ -124,7 +129,7 @@ def test_the_end_of_the_program_is_not_held_up(engine: Any, check_request: Build
     engine.answer, engine.refusal = raises(error), refusal
     for data in (check_request().SerializeToString(), b"\xff"):  # from the decision, from the refusal
         with pytest.raises(type(error)):
-            Authorization(engine, Lane()).check(data, "").send(None)
+            Authorization(engine, narrow_lane()).check(data, "").send(None)
 
 
 async def test_large_bodies_take_turns_and_small_ones_pass_them(
@@ -153,7 +158,7 @@ async def test_large_bodies_take_turns_and_small_ones_pass_them(
 
 
 async def test_a_large_check_that_is_called_off_leaves_the_lane(engine: Any, check_request: Build) -> None:
-    lane = Lane()
+    lane = narrow_lane()
     authorization = Authorization(engine, lane)
     engine.answer = lambda request: asyncio.Event().wait()
     data = check_request(b"x" * 100_000).SerializeToString()
@@ -168,7 +173,7 @@ async def test_a_large_check_that_is_called_off_leaves_the_lane(engine: Any, che
 
 async def test_hosts_of_one_ipv6_network_share_their_turns(engine: Any, check_request: Build) -> None:
     engine.answer = lambda request: asyncio.Event().wait()
-    authorization = Authorization(engine, Lane())
+    authorization = Authorization(engine, narrow_lane())
     large = [check_request(b"x" * 100_000, source=f"2001:db8:1:2::{i}").SerializeToString() for i in range(10)]
     tasks = [asyncio.create_task(authorization.check(data, "")) for data in large]
     await asyncio.sleep(0)

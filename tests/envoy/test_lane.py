@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from authz.envoy.lane import MAX_REST, Busy, Lane
+from authz.envoy.lane import INTRICATE, LARGE, LIGHT, MAX_REST, Busy, Lane, is_heavy
 
 
 class Bodies:
@@ -76,7 +76,7 @@ async def test_one_source_waits_with_so_many_bodies_and_no_more(bodies: Bodies) 
     await bodies.arrive("a/1", "a/2", "a/3", "a/4")
     with pytest.raises(Busy) as busy:
         await bodies.tasks["a/4"]
-    assert str(busy.value) == "lane: expected at most 2 large bodies waiting from one source, got one more"
+    assert str(busy.value) == "lane: expected at most 2 heavy checks waiting from one source, got one more"
     assert busy.value.reason == "busy"
     assert await bodies.end_all() == ["a/1", "a/2", "a/3"]
 
@@ -94,7 +94,7 @@ async def test_a_source_with_one_place_keeps_it_however_many_newcomers_there_are
     for i in range(50):
         with pytest.raises(Busy) as busy:
             await bodies.tasks[f"new{i}/1"]
-        assert str(busy.value) == "lane: expected at most 4 large bodies waiting, got one more"
+        assert str(busy.value) == "lane: expected at most 4 heavy checks waiting, got one more"
     assert await bodies.end_all() == ["x/1", "a/1", "b/1", "c/1", "d/1"]
 
 
@@ -191,3 +191,20 @@ async def test_while_the_lane_rests_nobody_has_the_turn(monkeypatch: pytest.Monk
     await settle()
     assert bodies.order == ["b/1"]
     await bodies.end("b/1")
+
+
+@pytest.mark.parametrize(
+    ("data", "heavy"),
+    [
+        (b"", False),
+        (b"[" * LIGHT, False),
+        (b"x" * LARGE, False),
+        (b"x" * (LARGE + 1), True),
+        (b"[" * (LIGHT + 1), True),
+        (b"," * INTRICATE + b"x" * LIGHT, False),
+        (b"," * (INTRICATE + 1) + b"x" * LIGHT, True),
+        (b"{}" * (INTRICATE + 1) + b"x" * LIGHT, True),
+    ],
+)
+def test_what_is_large_or_of_very_many_values_is_heavy(data: bytes, heavy: bool) -> None:
+    assert is_heavy(data) is heavy

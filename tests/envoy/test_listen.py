@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from authz.app.settings.values import address
+from authz.app.settings.values import Address, address
 from authz.envoy import listen
 from authz.errors import SettingsError
 
@@ -86,7 +86,9 @@ def test_the_private_name_is_short_and_beside_the_public_one() -> None:
 
 
 def test_a_socket_on_which_somebody_answers_is_left_alone(server: socket.socket) -> None:
-    assert refusal("live.sock") == "listen: unix:live.sock: expected a stale socket, got a server that lives"
+    assert refusal("live.sock") == (
+        "listen: unix:live.sock: expected a stale socket or none, got one that another process answers on"
+    )
     assert os.path.lexists("live.sock")
 
 
@@ -96,7 +98,9 @@ def test_a_server_too_busy_to_take_a_connection_lives(server: socket.socket, mon
     for client in clients:
         client.setblocking(False)
         client.connect_ex("live.sock")
-    assert refusal("live.sock") == "listen: unix:live.sock: expected a stale socket, got a server that lives"
+    assert refusal("live.sock") == (
+        "listen: unix:live.sock: expected a stale socket or none, got one that another process answers on"
+    )
     for client in clients:
         client.close()
 
@@ -144,3 +148,24 @@ def test_only_our_own_socket_is_removed(server: socket.socket) -> None:
     listen.remove("ours.sock", mine)
     assert not os.path.lexists("ours.sock")
     listen.remove("ours.sock", mine)
+
+
+def test_a_host_that_is_not_this_machine_is_refused() -> None:
+    with pytest.raises(SettingsError) as refused:
+        listen.require_free_port(Address(host="192.0.2.1"))
+    assert str(refused.value) == "listen: 192.0.2.1:0: expected an address of this machine, got another"
+
+
+def test_a_host_without_an_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(SettingsError) as refused:
+        listen.require_free_port(Address(host="authz", port=1))
+    assert str(refused.value) == "listen: authz:1: expected a host, got one that has no address"
+
+
+def test_a_free_port_is_free_and_stays_so() -> None:
+    for host in ("127.0.0.1", "localhost"):
+        listen.require_free_port(Address(host=host))

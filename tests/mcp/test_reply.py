@@ -248,7 +248,9 @@ def test_no_denial_is_allowed_or_404_or_has_a_reserved_code(
             assert "sent_by_the_caller" not in reply.body.decode()
             answer = body(reply)
             assert answer["id"] == (message.id if message.kind is MessageKind.REQUEST else None)
-            assert "error" not in answer or not -32768 <= answer["error"]["code"] <= -32000
+            assert ("error" in answer) != ("result" in answer)
+            if "error" in answer:
+                assert not -32768 <= answer["error"]["code"] <= -32000
 
 
 # ------------------------------------------------------------------------------------------------- words

@@ -70,6 +70,31 @@ def test_the_name_itself_and_other_names_are_no_twins(name: str) -> None:
     assert not Index({"get_value": 1}).is_twin(name)
 
 
+def test_two_exact_names_that_look_alike_are_no_twins_of_each_other() -> None:
+    index = Index({"get_value": 1, "Get_Value": 2})
+    assert not index.is_twin("get_value")
+    assert not index.is_twin("Get_Value")
+    assert index.is_twin("GET_VALUE")
+
+
+@pytest.mark.parametrize("name", ["GET_x", "get_", "get_*", "GET_*"])
+def test_globs_have_no_twins(name: str) -> None:
+    assert not Index({"get_*": 1}).is_twin(name)
+
+
+def test_a_name_that_a_glob_covers_is_a_twin_all_the_same() -> None:
+    index = Index({"get_value": 1, "*": 2})
+    assert index.find("Get_Value") == (2,)
+    assert index.is_twin("Get_Value")
+
+
+def test_an_empty_section_is_false_and_knows_no_twins() -> None:
+    assert not Index({})
+    assert Index({"a": 1})
+    assert Index({"*": 1})
+    assert not Index({}).is_twin("a")
+
+
 def test_a_question_mark_and_brackets_are_ordinary_characters() -> None:
     assert fnmatch.fnmatchcase("ab", "a?")
     assert not glob_matches("a?", "ab")

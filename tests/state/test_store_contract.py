@@ -1,4 +1,4 @@
-"""What every store promises (authz/state/store.py, policy.md 5 and 6), whichever it is."""
+"""What every store promises (authz/state/store.py, policies/README.md 5 and 6), whichever it is."""
 
 from __future__ import annotations
 

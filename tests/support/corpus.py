@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One line of requests.jsonl."""
+    """One line of requests.jsonl or extra.jsonl."""
 
     id: str
     policy: str
@@ -57,7 +58,7 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """All of requests.jsonl."""
+    """All of requests.jsonl and extra.jsonl."""
     return [
         Case(
             raw["id"],
@@ -69,7 +70,7 @@ def cases() -> list[Case]:
             raw.get("via") != "checkrequest",
             frozenset(raw.get("tags", ())),
         )
-        for raw in _lines("requests.jsonl")
+        for raw in itertools.chain(_lines("requests.jsonl"), _lines("extra.jsonl"))
     ]
 
 

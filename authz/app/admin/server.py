@@ -12,6 +12,7 @@ from http import HTTPStatus
 import h11
 
 from authz.app.admin.pages import Answer, Pages, Scrape, State
+from authz.app.phrases import reason
 from authz.errors import SettingsError
 
 _log = logging.getLogger("mcp_authz.admin")
@@ -49,8 +50,7 @@ class AdminServer:
         try:
             self._server = await asyncio.start_server(self._serve, host, port, limit=MAX_HEAD)
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise SettingsError(f"admin: cannot listen on {host}:{port}: {why}") from error
+            raise SettingsError(f"admin: cannot listen on {host}:{port}: {reason(error)}") from error
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from authz.app.audit.target import Target
+from authz.app.phrases import reason
 from authz.audit import MAX_ARGUMENTS, NO_VALUES, Record, Redaction, encode, encode_gap
 from authz.model import NOTHING, Effect
 
@@ -148,7 +149,7 @@ class AuditFile:
                     pause = _BACK_OFF[0]
             except OSError as error:
                 self._failed("write", error)
-                self._broken = _text(error)
+                self._broken = reason(error)
                 self._wait(pause)
                 pause = min(pause * 2, _BACK_OFF[1])
         for effect, queue in self._queues.items():
@@ -225,7 +226,7 @@ class AuditFile:
     def _failed(self, what: str, error: OSError) -> None:
         self.errors += 1
         if what != "write" or not self._broken:
-            _log.error("audit: cannot %s %s: %s", what, self._target, _text(error))
+            _log.error("audit: cannot %s %s: %s", what, self._target, reason(error))
 
     def _recovered(self) -> None:
         self.written += sum(self._pending.values())
@@ -233,10 +234,6 @@ class AuditFile:
         if self._broken:
             self._broken = ""
             _log.warning("audit: %s can be written again", self._target)
-
-
-def _text(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _weight(record: Record) -> int:

@@ -11,6 +11,7 @@ import select
 import stat
 from collections.abc import Callable
 
+from authz.app.phrases import reason
 from authz.errors import SettingsError
 
 MODE = 0o640
@@ -40,7 +41,7 @@ class Target:
         try:
             self.reopen()
         except OSError as error:
-            raise SettingsError(f"audit: cannot open {place!r}: {(error.strerror or str(error)).lower()}") from error
+            raise SettingsError(f"audit: cannot open {place!r}: {reason(error)}") from error
 
     def __str__(self) -> str:
         if isinstance(self._place, str):

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from rich.console import Console
@@ -14,10 +15,24 @@ from rich.text import Text
 
 from authz.app import wiring
 from authz.app.commands.question import Question
+from authz.app.phrases import counted
 from authz.app.policies.reload import Loader
 from authz.app.settings.settings import Settings
 from authz.engine import Engine, Explanation
-from authz.model import Approval, Charge, Decision, Effect, Principal, Reply
+from authz.model import (
+    Approval,
+    Charge,
+    Decision,
+    Effect,
+    HttpRequest,
+    Principal,
+    Reason,
+    Reply,
+    Step,
+    TargetKind,
+)
+from authz.policy.selection import SERVER_EXTENSION, PolicySet
+from authz.policy.text.suggestion import did_you_mean
 
 __all__ = ["Question", "run"]
 
@@ -28,6 +43,7 @@ def run(question: Question, settings: Settings, *, as_json: bool) -> int:
     policies = Loader(settings.policies, wiring.policy_context(settings)).first().policies
     for problem in policies.problems:
         print(problem, file=sys.stderr)
+    _say_what_is_known(request, policies)
     engine = Engine(policies, wiring.store(settings), (), wiring.engine_settings(settings), new_id=lambda: "explained")
     explanation = asyncio.run(engine.explain(request))
     if as_json:
@@ -37,6 +53,19 @@ def run(question: Question, settings: Settings, *, as_json: bool) -> int:
         for line in _lines(explanation, policies.revision):
             console.print(line)
     return 0 if explanation.reply.allowed else 1
+
+
+def _say_what_is_known(request: HttpRequest, policies: PolicySet) -> None:
+    """Where no policy governs the request: which servers there are. The answer stays what the proxy would get."""
+    if policies.select(request) is not Reason.NO_POLICY:
+        return
+    servers = sorted(policies.policies.keys() | policies.broken)
+    named = request.context.get(SERVER_EXTENSION)
+    if named is not None:
+        text = f"--server: expected one of {', '.join(servers)}, got {named!r}{did_you_mean(named, servers)}"
+    else:
+        text = f"{counted(len(servers), 'server')} ({', '.join(servers)}) and the route names none: --server NAME"
+    print(text, file=sys.stderr)
 
 
 def _lines(explanation: Explanation, revision: str) -> Iterator[Text]:
@@ -53,7 +82,7 @@ def _lines(explanation: Explanation, revision: str) -> Iterator[Text]:
             yield Text(f"  exhausted: {', '.join(decision.limits)}; {when}")
     server = explanation.decisions[0].server or "none"
     yield Text(f"\nserver {server}, revision {revision}, asked by {_who(explanation.principal)}")
-    yield from _section("tried", [(step.place, step.result, step.detail) for step in explanation.steps])
+    yield from _section("tried", _tried(explanation.steps))
     yield from _section(
         "shadow",
         [(one.policy, f"would {one.effect}", f"{one.reason} {one.rule}".strip()) for one in explanation.shadowed],
@@ -64,14 +93,24 @@ def _lines(explanation: Explanation, revision: str) -> Iterator[Text]:
 def _verdict(decision: Decision) -> Text:
     allowed = decision.effect is Effect.ALLOW
     line = Text("allow" if allowed else "deny", style="bold green" if allowed else "bold red")
-    name = decision.message.targets[0].name if decision.message.targets else ""
-    asked = " ".join(part for part in (decision.message.method, name) if part)
+    # A method that is a target itself has its own name twice.
+    targets = [target for target in decision.message.targets if target.kind is not TargetKind.METHOD]
+    asked = " ".join(part for part in (decision.message.method, targets[0].name if targets else "") if part)
     if asked:
         line.append(f" {_visible(asked)}", style="not bold default")
     line.append(f": {decision.reason}", style="not bold default")
     if decision.rule:
         line.append(f" by {decision.rule}", style="not bold default")
     return line
+
+
+def _tried(steps: Sequence[Step]) -> list[tuple[str, str, str]]:
+    """The steps a line each; that a block was chosen goes without saying where its own rule comes next."""
+    rows = []
+    for step, after in zip_longest(steps, steps[1:]):
+        if after is None or (step.result, step.place) != ("chosen", after.place):
+            rows.append((step.place, "matches the name" if step.result == "chosen" else step.result, step.detail))
+    return rows
 
 
 def _section(title: str, rows: Sequence[tuple[str, str, str]]) -> Iterator[Text]:

@@ -21,7 +21,7 @@ class UnreadableRequest(AuthzError):  # noqa: N818 - named for what it is about
 def parse_request(text: bytes) -> HttpRequest:
     """The one request in `text`; raises UnreadableRequest.
 
-    - What `curl -v` prints: the lines that begin with `> `. It does not show what it sends as the body; that may be
+    - What `curl -v` prints: the lines that begin with `> `. It does not show what it sends as the body; that is to be
       added below, before the first line that begins with `< `.
     - Raw HTTP/1.1 text: request line, headers, an empty line, the body.
     - HAR: a whole file with one entry, or an entry, or its `request`.
@@ -91,7 +91,19 @@ def _from_curl(lines: list[bytes]) -> HttpRequest:
                 head.append(said)
         elif head:
             body.append(line)
-    return _from_lines(head, b"\n".join(body).strip())
+    sent = b"\n".join(body).strip()
+    if not sent and _announced(head) not in ("", "0"):
+        raise UnreadableRequest(
+            f"expected the body of {_announced(head)} bytes, which curl does not show: append it after the request "
+            "headers (the lines that begin with >)"
+        )
+    return _from_lines(head, sent)
+
+
+def _announced(head: list[str]) -> str:
+    """The content-length in `head`, "" where there is none."""
+    named = (line.partition(":") for line in head[1:])
+    return next((value.strip() for name, _, value in named if name.strip().lower() == "content-length"), "")
 
 
 def _from_lines(head: list[str], body: bytes) -> HttpRequest:
@@ -100,10 +112,15 @@ def _from_lines(head: list[str], body: bytes) -> HttpRequest:
         got = head[0][:80] if head else ""
         raise UnreadableRequest(f"expected a request line such as 'POST /mcp HTTP/1.1', got {got!r}")
     headers = [parse_header(line) for line in head[1:]]
-    announced = next((value for name, value in headers if name.lower() == "content-length"), "")
+    announced = _announced(head)
     # Editors end a file with a line break that was not sent.
     if announced and announced == str(len(body.rstrip(b"\r\n"))):
         body = body.rstrip(b"\r\n")
+    if announced and announced != str(len(body)):
+        raise UnreadableRequest(
+            f"content-length: expected a body of {announced} bytes, got {len(body)}: correct one of them, or remove "
+            "the header"
+        )
     url = urlsplit(words[1]) if "://" in words[1] else None
     path = (url.path or "/") + (f"?{url.query}" if url.query else "") if url else words[1]
     return make_request(words[0], path, url.netloc if url else "", headers, body)

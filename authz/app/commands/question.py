@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from authz.app.commands.http_text import UnreadableRequest, make_request, parse_header, parse_request
-from authz.app.words import reason
+from authz.app.phrases import reason
 from authz.errors import AuthzError
 from authz.identity import JWT_AUTHN, Identities, IdentitySource, SourceKind
 from authz.model import HttpRequest

@@ -7,10 +7,10 @@ import json
 import sys
 from pathlib import Path
 
+from authz.app.phrases import counted
 from authz.app.policies.reload import Loader
 from authz.app.settings.settings import Settings
 from authz.app.wiring import policy_context
-from authz.app.words import counted
 from authz.errors import PolicyError, Problem
 
 

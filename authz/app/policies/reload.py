@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from authz.app.phrases import reason
+from authz.app.policies.beside import beside
 from authz.app.policies.directory import Directory, Stamp, read_directory, stamp
-from authz.app.words import reason
 from authz.errors import PolicyError, Problem
 from authz.policy.compile.file import PolicyContext
 from authz.policy.compile.policies import compile_policies
@@ -29,8 +30,8 @@ INTERVAL = 0.5  # seconds between looks: an edit, its settling and its load fit 
 SETTLE = 0.1  # a file that is being written changes again within this
 MAX_SETTLE = 5  # looks; what changes for ever is loaded all the same
 # Two writes within one tick of the file system's clock leave one stamp: content is compared until that is over.
-_EMPTY = "expected policy files (*.yaml), got none"
 _YOUNG_NS = 2_000_000_000
+_EMPTY = "expected policy files (*.yaml), got none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,9 @@ class Loader:
         started = time.perf_counter()
         try:
             directory = self._read()
+        except NotADirectoryError as error:
+            text = f"expected a directory, such as {self.root.parent}, got a file"
+            raise PolicyError([self._problem(text)]) from error
         except OSError as error:
             raise PolicyError([self._problem(f"cannot be read: {reason(error)}")]) from error
         if not directory.files and not directory.refused:
@@ -167,10 +171,17 @@ class Watcher:
         while True:
             asked = await self._pause()
             try:
-                if asked or await asyncio.to_thread(self._loader.changed):
+                if asked or await beside(self._loader.changed):
                     await self._load(settle=not asked)
-            except Exception:
+            except Exception as error:
                 log.exception("policies: looking for changes failed, the policies in force stay")
+                self._observer(Loaded(self._with_failure(error), 0.0, "looking for changes failed"))
+
+    def _with_failure(self, error: Exception) -> PolicySet:
+        """The policies in force, with a problem that tells operators that they are not kept up to date."""
+        problem = Problem("", 0, 0, "", f"looking for changes failed: {type(error).__name__}")
+        self._current = replace(self._current, problems=(problem,))
+        return self._current
 
     async def _pause(self) -> bool:
         try:
@@ -182,14 +193,14 @@ class Watcher:
 
     async def _load(self, *, settle: bool) -> None:
         if settle:
-            seen = await asyncio.to_thread(self._loader.looks)
+            seen = await beside(self._loader.looks)
             for _ in range(MAX_SETTLE):
                 await asyncio.sleep(self._settle)
-                now = await asyncio.to_thread(self._loader.looks)
+                now = await beside(self._loader.looks)
                 if now == seen:
                     break
                 seen = now
-        loaded = await asyncio.to_thread(self._again)
+        loaded = await beside(self._again)
         if loaded is None:
             if not settle:
                 log.info("policies: revision %s stays, nothing has changed", self._current.revision)

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from authz.app.phrases import reason
 from authz.app.settings.identities import compile_identities
 from authz.app.settings.settings import VARIABLE_PREFIX, Setting, Settings, table
-from authz.app.settings.values import nearest
-from authz.app.words import reason
 from authz.envoy.listen import require_protected
 from authz.errors import PolicyError, SettingsError
 from authz.policy.text.document import Document, parse
+from authz.policy.text.suggestion import did_you_mean
 
 CONFIG_VARIABLE = VARIABLE_PREFIX + "CONFIG"
 # Kubernetes sets these in every pod for a Service named mcp-authz… (its "service links").
@@ -44,44 +44,56 @@ def load(
     reader.variables(environ)
     reader.flags(flags)
     for name in need:
-        if name not in reader.given and name not in reader.bad:
+        if name not in reader.given and name not in reader.bad and not reader.unread:
             setting = table()[name]
             reader.problems.append(f"{setting.flag}: expected a value (also {setting.variable} or {name}: in --config)")
     settings = Settings(**reader.given)
-    reader.problems += _contradictions(settings)
+    reader.problems += _contradictions(settings, identities=not reader.unread and "identity" not in reader.bad)
     if reader.problems:
         raise SettingsError("\n".join(reader.problems))
     return settings
 
 
 class _Reader:
-    """Gathers values and problems from one place after the other; what comes later wins."""
+    """Gathers values and problems from one place after the other; what comes later wins.
+
+    `given` are the values by setting, `bad` the settings that were given and cannot be used. With `unread` there is a
+    file of which nobody knows what it sets.
+    """
 
     def __init__(self) -> None:
         self.given: dict[str, Any] = {}
         self.bad: set[str] = set()
+        self.unread = False
         self.problems: list[str] = []
 
     def file(self, path: Path) -> None:
+        self.unread = True
         try:
-            document = parse(path.read_bytes(), str(path))
+            document = parse(path.read_bytes(), str(path), _takes())
         except OSError as error:
             self.problems.append(f"{path}: cannot be read: {reason(error)}")
             return
         except PolicyError as error:
             self.problems += [str(problem) for problem in error.problems]
             return
+        self.problems += [str(problem) for problem in document.problems]
         if not isinstance(document.value, dict):
             self.problems.append(f"{path}: expected a mapping of settings")
             return
+        self.unread = False
         for key, raw in document.value.items():
+            if document.is_unclear((key,)):
+                self.bad.add(key)
             setting = table().get(key)
             if setting is None:
-                dashed = nearest(key.replace("-", "_"), table())
+                dashed = did_you_mean(key.replace("-", "_"), table())
                 self._refuse(key, str(document.problem((key,), f"there is no such setting{dashed}")))
             elif key == "identity":
                 self.given[key], problems = compile_identities(document, raw)
                 self.problems += [str(problem) for problem in problems]
+                if problems:
+                    self.bad.add(key)
             else:
                 self._key(document, setting, raw)
 
@@ -92,6 +104,8 @@ class _Reader:
         several = setting.about.many and isinstance(raw, list)
         read = []
         for at, entry in enumerate(raw if isinstance(raw, list) and several else [raw]):
+            if entry is None:  # which the document has a problem for
+                continue
             try:
                 read.append(kind.read(entry))
             except ValueError as error:
@@ -111,7 +125,7 @@ class _Reader:
                     parts = [part.strip() for part in text.split(",")] if setting.about.many else [text]
                     self._parse(setting, variable, parts)
             elif not _SERVICE_LINK.fullmatch(variable):
-                self.problems.append(f"{variable}: there is no such setting{nearest(variable, by_variable)}")
+                self.problems.append(f"{variable}: there is no such setting{did_you_mean(variable, by_variable)}")
 
     def flags(self, flags: Mapping[str, Any]) -> None:
         for name, given in flags.items():
@@ -137,11 +151,17 @@ class _Reader:
         self.problems.append(problem)
 
 
-def _contradictions(settings: Settings) -> list[str]:
-    """What each setting allows and all together do not."""
+def _takes() -> dict[str, tuple[type, ...]]:
+    """The types that each setting may have in a file."""
+    kinds = {setting.name: setting.about.kind for setting in table().values()}
+    return {name: kind.scalars for name, kind in kinds.items() if kind is not None}
+
+
+def _contradictions(settings: Settings, *, identities: bool) -> list[str]:
+    """What each setting allows and all together do not; `identities`: whether all of them are known."""
     problems = []
     names = [source.name for source in settings.identity]
-    if settings.default_identity and settings.default_identity not in names:
+    if identities and settings.default_identity and settings.default_identity not in names:
         known = f"one of {', '.join(names)}" if names else "a name in identity, which has none"
         problems.append(f"default_identity: expected {known}, got {settings.default_identity!r}")
     if settings.audit_required and settings.audit == "none":

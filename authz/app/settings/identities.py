@@ -1,4 +1,4 @@
-"""The `identity` list of a settings file -> identity sources, or every problem in it (policy.md 9).
+"""The `identity` list of a settings file -> identity sources, or every problem in it (policies/README.md 9).
 
 Knows no other setting and never sees a request.
 """
@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from authz.app.settings import values
-from authz.app.settings.values import nearest
 from authz.errors import Problem
 from authz.identity import CLAIM_TYPES, IdentitySource, SourceKind
 from authz.policy.text.document import Document, Path
+from authz.policy.text.suggestion import did_you_mean
 
 _COMMON = ("name", "from", "absent")
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -32,13 +32,20 @@ class _Refused(Exception):  # noqa: N818 - no error: the problem is noted and th
 
 
 def compile_identities(document: Document, raw: object) -> tuple[tuple[IdentitySource, ...], list[Problem]]:
-    """The sources in `raw`, which is what `document` has under `identity`, and what is wrong with the others."""
+    """The sources in `raw`, which is what `document` has under `identity`, and what is wrong with the others.
+
+    Says nothing of an entry that the document already has a problem for.
+    """
+    if raw is None:
+        return (), []
     if not isinstance(raw, list):
         return (), [document.problem(("identity",), f"expected a list of identity sources, got {_kind(raw)}")]
     sources: dict[str, IdentitySource] = {}
     problems = []
     for at, entry in enumerate(raw):
         path: Path = ("identity", at)
+        if document.is_unclear(path):
+            continue
         try:
             source = _compile(path, entry)
         except _Refused as refused:
@@ -60,11 +67,15 @@ def _compile(path: Path, entry: object) -> IdentitySource:
     if kind == "jwt":
         raise _Refused((*path, "from"), "jwt (verified by this service) is not implemented yet")
     if kind not in _KEYS:
-        raise _Refused((*path, "from"), f"expected one of {', '.join(_KEYS)}, got {kind!r}{nearest(str(kind), _KEYS)}")
+        raise _Refused(
+            (*path, "from"), f"expected one of {', '.join(_KEYS)}, got {kind!r}{did_you_mean(str(kind), _KEYS)}"
+        )
     for key in entry:
         if key not in _KEYS[kind]:
             known = ", ".join(_KEYS[kind])
-            raise _Refused((*path, key), f"expected one of {known} where from is {kind}{nearest(key, _KEYS[kind])}")
+            raise _Refused(
+                (*path, key), f"expected one of {known} where from is {kind}{did_you_mean(key, _KEYS[kind])}"
+            )
     name = entry["name"]
     # Entries of `principals` are written NAME/ID and group:NAME/ID.
     if not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("/: *"):
@@ -99,7 +110,9 @@ def _claims(path: Path, raw: object) -> Mapping[str, str]:
     for name, kind in raw.items():
         if not isinstance(kind, str) or kind not in CLAIM_TYPES:
             known = ", ".join(CLAIM_TYPES)
-            raise _Refused((*path, name), f"expected one of {known}, got {kind!r}{nearest(str(kind), CLAIM_TYPES)}")
+            raise _Refused(
+                (*path, name), f"expected one of {known}, got {kind!r}{did_you_mean(str(kind), CLAIM_TYPES)}"
+            )
     return dict(raw)
 
 

@@ -154,7 +154,7 @@ class Settings:
         metadata=_about(
             values.whole(1, 10_000),
             "session counters of one principal in a window; further sessions share one",
-            why="policy language, rate limits",
+            why="policies/README.md 6",
         ),
     )
     select_by: str = field(

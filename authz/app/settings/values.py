@@ -5,18 +5,20 @@ Knows nothing of which settings there are.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from authz.policy.text.suggestion import did_you_mean
 
 _SIZE = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
 _SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s|m|h|)")
 _DURATIONS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_OCTAL = 'an octal mode such as "0660"'
 _MODE = re.compile(r"0?[0-7]{3}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 5.6.2, lower case as the proxy sends header names
 
@@ -28,18 +30,20 @@ class Kind:
     """How one kind of value is written.
 
     `parse` turns text into the value or raises ValueError with what was expected and got. `scalars` are the types a
-    settings file may use for it. `shown` is the placeholder in help texts; `switch` is true for `--x / --no-x`.
+    settings file may use for it. `shown` is the placeholder in help texts, `expected` says the same in words where it
+    is not enough; `switch` is true for `--x / --no-x`.
     """
 
     shown: str
     parse: Callable[[str], Any]
     scalars: tuple[type, ...] = (str,)
     switch: bool = False
+    expected: str = ""
 
     def read(self, raw: object) -> Any:
         """A value of a settings file; its type must be one of `scalars`, so that `"true"` is no switch."""
         if type(raw) not in self.scalars:
-            raise ValueError(f"expected {self.shown}, got {raw!r}")
+            raise ValueError(f"expected {self.expected or self.shown}, got {raw!r}")
         return self.parse(str(raw).lower() if isinstance(raw, bool) else str(raw))
 
 
@@ -65,12 +69,6 @@ class Address:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """`, did you mean 'x'` for the word of the set that is closest, "" where none is close."""
-    found = difflib.get_close_matches(word, list(words), n=1)
-    return f", did you mean {found[0]!r}" if found else ""
 
 
 def whole(low: int, high: int) -> Kind:
@@ -115,7 +113,7 @@ def one_of(words: Sequence[str], convert: Callable[[str], Any] = str) -> Kind:
 
     def parse(text: str) -> Any:
         if text not in words:
-            raise ValueError(f"expected one of {', '.join(words)}, got {text!r}{nearest(text, words)}")
+            raise ValueError(f"expected one of {', '.join(words)}, got {text!r}{did_you_mean(text, words)}")
         return convert(text)
 
     return Kind("|".join(words), parse)
@@ -141,7 +139,7 @@ def _path(text: str) -> Path:
 
 def _mode(text: str) -> int:
     if not _MODE.fullmatch(text):
-        raise ValueError(f"expected an octal mode such as 0660, got {text!r}")
+        raise ValueError(f"expected {_OCTAL}, got {text!r}")
     return int(text, 8)
 
 
@@ -187,7 +185,7 @@ def _state(text: str) -> str:
 SWITCH = Kind("true|false", _switch, (bool,), switch=True)
 TEXT = Kind("TEXT", _text)
 PATH = Kind("PATH", _path)
-MODE = Kind("MODE", _mode)
+MODE = Kind("MODE", _mode, expected=_OCTAL)
 HEADER = Kind("NAME", _header)
 LISTEN = Kind("unix:PATH|HOST:PORT", address)
 TCP = Kind("HOST:PORT|none", _tcp)

@@ -1,7 +1,7 @@
 """A well-formed JSON Schema -> bounds that bound nothing (problems) and bounds that are probably too loose (warnings).
 
 JSON Schema lets a value of another type pass every bound: `minimum: 1` takes "0". The caller chooses the types, so a
-bound without a type beside it is refused here (policy.md 3, threats F1 to F4).
+bound without a type beside it is refused here (policies/README.md 3).
 """
 
 from __future__ import annotations

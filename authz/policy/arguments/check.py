@@ -1,7 +1,7 @@
 """JSON Schema 2020-12 -> `ArgumentsSchema`: whether a tool's arguments fit, and if not, what would be accepted.
 
 Compiled once at load, offline, with linear-time patterns; `check` never raises, whatever a caller sent. Knows no
-policy file, no rule and no call (policy.md 3).
+policy file, no rule and no call (policies/README.md 3).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ArgumentsSchema:
     def doubt(self, arguments: Mapping[str, Any]) -> Violation | None:
         """The refusal of a constrained argument with `!` in it, for callers who cannot be sure of that character.
 
-        Where a proxy sends bodies as text, each byte that is not UTF-8 became a `!` (facts/meshes 5).
+        Where a proxy sends bodies as text, each byte that is not UTF-8 became a `!` (Envoy's `sanitizeUtf8String`).
         """
         open_ended = self._schema.keys() - {"type", "properties", "required", "title", "description"}
         for name, value in arguments.items():

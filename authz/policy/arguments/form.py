@@ -1,7 +1,7 @@
 """A JSON Schema as somebody wrote it -> every problem of its form: keywords, their values, references, size.
 
 The standard ignores what it does not know; here that is an error, so that a misspelt bound is not a missing one
-(policy.md 3). References stay in the policy's `$defs`: no validator may fetch anything (threats F7).
+(policies/README.md 3). References stay in the policy's `$defs`: no validator may fetch anything.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from authz.policy.arguments.schema import (
 )
 
 MAX_SCHEMAS = 2_000  # with every reference written out; work is their number times the size of the arguments
-MAX_NESTING = 32  # as policy.md 10 bounds the YAML
+MAX_NESTING = 32  # as policies/README.md 10 bounds the YAML
 
 # What the validator checks in linear time. `regex` is left out: it would compile what the caller sent.
 FORMATS = (

@@ -21,7 +21,7 @@ DEFINITION = "#/$defs/"
 
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 
-# Which type each bounding keyword bounds; a value of any other type passes it (the standard's own trap, threats F1).
+# Which type each bounding keyword bounds; a value of any other type passes it (JSON Schema core 2020-12, 7.6.1).
 BOUNDS = (
     dict.fromkeys(("minLength", "maxLength", "pattern", "format"), "string")
     | dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), "number")

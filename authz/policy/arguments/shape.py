@@ -1,6 +1,6 @@
 """What a schema names -> a quick look at arguments for twins of those names and for text that is too long to match.
 
-JSON Schema compares member names exactly, some servers do not (threats A3, A4, F9): a member that folds to a name of
+JSON Schema compares member names exactly, some servers do not (CVE-2026-27896): a member that folds to a name of
 the schema without being it is refused wherever the schema names members. And a pattern is matched in linear time
 only in the text: the program's size is the other factor, so their product is bounded here, before any matching.
 """
@@ -21,7 +21,7 @@ MAX_MEMBER_NAME = 1024  # characters of a member that the schema does not name, 
 MAX_FOLDED_NAME = 256  # of one that is not plain ASCII: NFKC is quadratic in runs of combining marks
 MAX_UNKNOWN = 10_000  # different names of such members in one call
 MAX_FOLDED = 4 << 10  # characters of such names in one call: some of them become 18, each looked at on its own
-# A member that is no member to most readers, and whose own members shine through in some (threats A17).
+# A member that is no member to most readers, and whose own members shine through in some (jsonc-parser, measured).
 _PROTOTYPE = "__proto__"
 
 Fault: TypeAlias = tuple[tuple[str, ...], str]  # path below the place it was found at, and what would be accepted

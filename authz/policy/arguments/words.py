@@ -1,7 +1,8 @@
 """Why arguments do not fit a schema, in words that come from the schema alone.
 
 It asks the validator of each part whether a value fits and never repeats the value, nor a member name that the schema
-does not spell: both would speak to the model in the policy's voice (policy.md 11). Only called for what has failed.
+does not spell: both would speak to the model in the policy's voice (policies/README.md 11). Only called for what
+has failed.
 """
 
 from __future__ import annotations

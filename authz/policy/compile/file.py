@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,6 +19,7 @@ from authz.policy.rules import Block, Compiled, HostMatch, Policy, Rule
 from authz.policy.selection import EVERY_SERVER
 from authz.policy.text import schema
 from authz.policy.text.document import Document, parse
+from authz.policy.text.reader import MAX_PROBLEMS
 
 SECTIONS: Mapping[str, TargetKind] = {
     "tools": TargetKind.TOOL,
@@ -27,6 +28,7 @@ SECTIONS: Mapping[str, TargetKind] = {
     "methods": TargetKind.METHOD,
 }
 _BASELINE = "baseline"
+MAX_GLOBS = 500  # of one section: pairs that cross are found in a tenth of a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +49,27 @@ def digest_of(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
+def broken_file(file: str, text: bytes, *problems: Problem) -> Compiled:
+    """What a file is of which nothing can be used; its server is known by its place alone."""
+    return Compiled(file, digest_of(text), _server_name(file, None), None, problems, baseline=_is_baseline(file))
+
+
 def compile_file(file: str, text: bytes, context: PolicyContext) -> Compiled:
     """`text` of `file` (its place relative to the directory) -> what it is; never raises for what it says."""
-    # Only in the directory itself: what a team writes must not stop all others (policy.md 10).
-    baseline = "/" not in file and file.startswith(_BASELINE)
-    digest = digest_of(text)
     try:
         document = parse(text, file)
     except PolicyError as error:
-        return Compiled(file, digest, _server_name(file, None), None, error.problems, baseline=baseline)
-    misshapen = schema.check(document)
-    if not isinstance(document.value, dict):
-        return Compiled(file, digest, _server_name(file, None), None, tuple(misshapen), baseline=baseline)
-    return _FileCompiler(document, digest, context, baseline, misshapen).compile()
+        return broken_file(file, text, *error.problems)
+    misshapen = sorted([*document.problems, *schema.check(document)])
+    # Beyond that many problems the schema does not say which blocks have one, and nothing may be taken from the file.
+    if not isinstance(document.value, dict) or len(misshapen) >= MAX_PROBLEMS:
+        return broken_file(file, text, *misshapen)
+    return _FileCompiler(document, digest_of(text), context, misshapen).compile()
+
+
+def _is_baseline(file: str) -> bool:
+    # Only in the directory itself: what a team writes must not stop all others (policies/README.md 10).
+    return "/" not in file and file.startswith(_BASELINE)
 
 
 def _server_name(file: str, given: object) -> str:
@@ -73,26 +83,30 @@ def _server_name(file: str, given: object) -> str:
 class _FileCompiler:
     """Compiles one document as far as its problems let it, so that all of them are found at once."""
 
-    def __init__(
-        self, document: Document, digest: str, context: PolicyContext, baseline: bool, misshapen: Sequence[Problem]
-    ) -> None:
+    def __init__(self, document: Document, digest: str, context: PolicyContext, misshapen: Sequence[Problem]) -> None:
         self._raw: dict[str, Any] = document.value
         self._file = document.file
         self._digest = digest
         self._context = context
-        self._baseline = baseline
+        self._baseline = _is_baseline(self._file)
         self._findings = Findings(document, misshapen)
-        self._shadow = self._raw.get("shadow") is True
-        self._server = EVERY_SERVER if baseline else _server_name(self._file, self._raw.get("server"))
-        name = self._raw.get("identity")
+        # Of a key that is there twice, nobody can say which was meant.
+        self._shadow = self._clear("shadow") is True
+        self._server = EVERY_SERVER if self._baseline else _server_name(self._file, self._clear("server"))
+        name = self._clear("identity")
         self._identity = name if isinstance(name, str) else ""
+        self._definitions = {
+            key: value
+            for key, value in self._section("$defs").items()
+            if not self._findings.is_misshapen(("$defs", key))
+        }
         default = next(iter(context.claims))
         owner = (f"shadow {self._file}",) if self._shadow else ()
         self._limits = LimitCompiler(self._findings, self._server, owner)
         self._rules = RuleCompiler(
             self._findings,
             self._limits,
-            defs=self._section("$defs"),
+            defs=self._definitions,
             sources=tuple(context.claims),
             claims=context.claims.get(self._identity, context.claims[default]),
             headers=context.request_headers,
@@ -100,15 +114,22 @@ class _FileCompiler:
 
     def compile(self) -> Compiled:
         self._check_head()
-        for found in inspect_definitions(self._section("$defs")):
+        for found in inspect_definitions(self._definitions):
             self._findings.problem(found.path, found.message)
         sections = {kind: Index(self._blocks(name)) for name, kind in SECTIONS.items()}
         for name, kind in SECTIONS.items():
+            if len(sections[kind].globs) > MAX_GLOBS:
+                text = f"expected at most {MAX_GLOBS} globs, got {len(sections[kind].globs)}; every pair is compared"
+                self._findings.problem((name,), text)
+                continue
             for one, other in sections[kind].crossing():
                 text = f"{one!r} and {other!r} can match the same name: both apply and the stricter outcome counts"
                 self._findings.warn((name, one), text)
-        shared = [] if self._findings.is_misshapen(("limits",)) else self._raw.get("limits", [])
-        limits = self._limits.compile_shared(shared, sections[TargetKind.TOOL])
+        given = self._raw.get("limits")
+        shared = given if isinstance(given, list) else []
+        tools = self._section("tools")
+        whole = len(sections[TargetKind.TOOL].exact) + len(sections[TargetKind.TOOL].globs) == len(tools)
+        limits = self._limits.compile_shared(shared, sections[TargetKind.TOOL] if whole else None)
         default = None if self._baseline else self._default()
         policy = None
         if not self._findings.problems:
@@ -142,6 +163,14 @@ class _FileCompiler:
             self._baseline,
         )
 
+    def _clear(self, key: str) -> Any:
+        return None if self._findings.is_misshapen((key,)) else self._raw.get(key)
+
+    def _is_unclear(self, section: str, key: str, raw: Any) -> bool:
+        """Whether the block, or a definition that it may refer to, is misshapen: then more words would mislead."""
+        missing = self._section("$defs").keys() - self._definitions.keys()
+        return self._findings.is_misshapen((section, key)) or (bool(missing) and _refers(raw, missing))
+
     def _section(self, name: str) -> dict[str, Any]:
         value = self._raw.get(name)
         return value if isinstance(value, dict) else {}
@@ -149,7 +178,7 @@ class _FileCompiler:
     def _check_head(self) -> None:
         given = self._raw.get("server")
         if self._baseline:
-            if given != EVERY_SERVER:
+            if given != EVERY_SERVER and not self._findings.is_misshapen(("server",)):
                 text = "a file named baseline*.yaml governs every server: expected server: '*'"
                 self._findings.problem(("server",), text)
             for key in ("default", "identity", "match"):
@@ -171,15 +200,25 @@ class _FileCompiler:
         return Rule("default", allows=action != "deny", approval=approval)
 
     def _blocks(self, section: str) -> dict[str, Block]:
-        blocks = {}
+        blocks: dict[str, Block] = {}
+        if self._findings.is_misshapen(("identity",)):  # which says what claims there are
+            return blocks
         for key, raw in self._section(section).items():
             if section == "resources" and _has_wild_authority(key):
                 text = "* within the authority of a URI is refused: it could cross hosts"
                 self._findings.problem((section, key), text)
-            elif not self._findings.is_misshapen((section, key)):
+            elif not self._is_unclear(section, key, raw):
                 block = {"action": raw} if isinstance(raw, str) else raw
                 blocks[key] = self._rules.compile_block(section, key, block)
         return blocks
+
+
+def _refers(raw: Any, missing: Collection[str]) -> bool:
+    """Whether anything in `raw` refers to one of the definitions `missing`."""
+    if isinstance(raw, dict):
+        name = str(raw.get("$ref", "")).removeprefix("#/$defs/")
+        return name in missing or any(_refers(member, missing) for member in raw.values())
+    return isinstance(raw, list) and any(_refers(entry, missing) for entry in raw)
 
 
 def _asks_unnamed(sections: Iterable[Index[Block]], default: Rule | None) -> bool:

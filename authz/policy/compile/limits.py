@@ -1,4 +1,4 @@
-"""`rate_limit` and `limits` of a document -> limit rules (policy.md 6)."""
+"""`rate_limit` and `limits` of a document -> limit rules (policies/README.md 6)."""
 
 from __future__ import annotations
 
@@ -40,11 +40,16 @@ class LimitCompiler:
             rules.append(rule)
         return tuple(rules)
 
-    def compile_shared(self, given: Sequence[dict[str, Any]], tools: Index[Block]) -> tuple[SharedLimit, ...]:
-        """The file's `limits`: one counter over several tools and all their rules."""
+    def compile_shared(self, given: Sequence[dict[str, Any]], tools: Index[Block] | None) -> tuple[SharedLimit, ...]:
+        """The file's `limits`: one counter over several tools and all their rules.
+
+        `tools` is None where not all of them could be compiled; then nobody can say what they declare.
+        """
         shared = []
         for at, raw in enumerate(given):
             path: Path = ("limits", at)
+            if self._findings.is_misshapen(path):
+                continue
             rule = self._compile_one(path, "limits", raw)
             names: list[str] | None = raw.get("tools")
             for part in rule.per:
@@ -87,10 +92,14 @@ class LimitCompiler:
             maximum, window = 1, 1.0
         return {"max": maximum, "window": int(window)}
 
-    def _check_shared_argument(self, path: Path, part: str, names: Sequence[str] | None, tools: Index[Block]) -> None:
+    def _check_shared_argument(
+        self, path: Path, part: str, names: Sequence[str] | None, tools: Index[Block] | None
+    ) -> None:
         """Every rule that may let one of the tools through must have checked the type of what `per` reads."""
         if names is None:
             self._findings.problem((*path, "per"), f"{part} needs tools: only their arguments have declared types")
+            return
+        if tools is None:
             return
         for name in names:
             blocks = tools.find(name)

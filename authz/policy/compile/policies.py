@@ -1,4 +1,4 @@
-"""The files of a directory -> the set of policies in force, with every problem at once (policy.md 7 and 10).
+"""The files of a directory -> the set of policies in force, with every problem at once (policies/README.md 7 and 10).
 
 One file's mistake stops that file and not its neighbours: where it has a last good version, that stays in force.
 """
@@ -6,15 +6,18 @@ One file's mistake stops that file and not its neighbours: where it has a last g
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
 from authz.errors import Problem
-from authz.policy.compile.file import PolicyContext, compile_file, digest_of
+from authz.policy.compile.file import PolicyContext, broken_file, compile_file, digest_of
 from authz.policy.rules import Compiled, Policy
 from authz.policy.selection import EVERY_SERVER, PolicySet
+
+_log = logging.getLogger(__name__)
 
 
 def compile_policies(
@@ -33,7 +36,7 @@ def compile_policies(
     for file, text in sorted(files.items()):
         known = before.get(file)
         unchanged = known is not None and known.digest == digest_of(text)
-        compiled[file] = known if known is not None and unchanged else compile_file(file, text, context)
+        compiled[file] = known if known is not None and unchanged else _compiled(file, text, context)
     conflicts = _conflicts(compiled.values())
     loaded = {file: one.policy for file, one in compiled.items() if one.policy is not None and file not in conflicts}
     taken = {one.server for one in loaded.values() if not one.shadow}
@@ -63,6 +66,18 @@ def compile_policies(
         warnings=tuple(sorted(_all(one.warnings for one in compiled.values()))),
         fatal=not loaded or any(one.baseline and not one.shadow for one in failed),
     )
+
+
+def _compiled(file: str, text: bytes, context: PolicyContext) -> Compiled:
+    """What `file` is; a mistake of this program in one file reaches its neighbours as little as one of its author."""
+    try:
+        return compile_file(file, text, context)
+    except Exception as error:
+        _log.exception("%s could not be compiled", file)
+        problem = Problem(
+            file, 0, 0, "", f"could not be compiled, by a mistake of this program: {type(error).__name__}"
+        )
+        return broken_file(file, text, problem)
 
 
 def _hosts(policies: Iterable[Policy]) -> dict[str, tuple[tuple[str, Policy], ...]]:

@@ -1,4 +1,4 @@
-"""Blocks and rules of a document -> compiled blocks (policy.md 2 to 4)."""
+"""Blocks and rules of a document -> compiled blocks (policies/README.md 2 to 4)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from authz.policy.principals import Principals, compile_principals
 from authz.policy.rules import Block, Requirement, Rule
 from authz.policy.text.document import Path
 
-APPROVAL_TIMEOUT = 900.0  # seconds; policy.md's example
+APPROVAL_TIMEOUT = 900.0  # seconds; policies/README.md 5
 _WITH_ARGUMENTS = ("tools", "prompts")
 _DEFS = ("$defs",)
 

@@ -1,7 +1,7 @@
 """The text of a condition (CEL) -> `Condition`, which is true, false or FAILED for a call; FAILED is never false.
 
 Compiled and checked once at load. An evaluation gets only what the expression names, and what it could cost is
-bounded before it runs (policy.md 4). Knows no rule: what follows from a Match is for `evaluate`.
+bounded before it runs (policies/README.md 4). Knows no rule: what follows from a Match is for `evaluate`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Condition:
     def evaluate(self, subject: Subject) -> Match:
         """YES or NO where the expression gives true or false, FAILED for everything else. Never raises.
 
-        The library gives errors as values that are truthy, so the type is asked first (facts/libraries).
+        The library gives errors as values that are truthy, so the type is asked first (measured).
         """
         try:
             data = self._plan.gather(subject.call, subject.target)

@@ -1,7 +1,7 @@
 """The tree of a condition -> what it reads, what that would cost, and every problem with how it reads it.
 
 An agent chooses the types of its arguments: an `args` path without a declared type would let `args.env == "prod"` be
-dodged by `["prod"]`, so such a condition does not load (policy.md 4). Knows no call.
+dodged by `["prod"]`, so such a condition does not load (policies/README.md 4). Knows no call.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ NUMBERS = ("integer", "number")
 
 _STRINGS = cel.Type.List(cel.Type.STRING)
 
-# policy.md 4. A variable that is not known for a call (no verified identity, no such claim) is not passed: what reads
-# it is an error unless the rest of the expression decides.
+# policies/README.md 4. A variable that is not known for a call (no verified identity, no such claim) is not passed:
+# what reads it is an error unless the rest of the expression decides.
 VARIABLES: dict[str, cel.Type] = {
     "args": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
     "target.kind": cel.Type.STRING,

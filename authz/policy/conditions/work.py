@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 BUDGET = 8 << 20  # units of about 2.4 ns: some 20 ms
-MAX_TEXT = 1 << 20  # bytes of text passed to one evaluation (policy.md 4)
+MAX_TEXT = 1 << 20  # bytes of text passed to one evaluation (policies/README.md 4)
 
 STEP = 48  # one operation, wherever it stands
 SCALAR = 8  # a number, or what a string has beside its bytes

@@ -1,12 +1,12 @@
-"""YAML text -> `Document`: plain values that remember their line and column, or every problem at once.
+"""YAML text -> `Document`: plain values that remember their line and column, and what cannot be read in one way.
 
-Strict (policy.md 10). Knows nothing of what the keys mean.
+Strict (policies/README.md 10). Knows nothing of what the keys mean.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,17 +18,20 @@ __all__ = ["MAX_BYTES", "Document", "Path", "parse", "render_path"]
 MAX_BYTES = 1 << 20  # what a ConfigMap can hold
 
 _BOM = b"\xef\xbb\xbf"
+_ANY: Mapping[str, tuple[type, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """One file: `value` is made of dict, list, str, int, float and bool, and is not to be changed.
 
-    `file` is the name that problems carry. Places are lines and columns, in characters and from 1.
+    `file` is the name that problems carry. Places are lines and columns, in characters and from 1. A document with
+    `problems` is for finding more of them and never for use: None stands where a value could not be read.
     """
 
     file: str
     value: Any
+    problems: tuple[Problem, ...]
     _text: str = field(repr=False)
     _starts: array[int] = field(repr=False)  # where each key and each value begins, in the order of the text
     _index: dict[Path, tuple[int, int]] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -47,6 +50,11 @@ class Document:
         place = self.value_place(path) if at_value else self.place(path)
         return Problem(self.file, *place, render_path(path), message)
 
+    def is_unclear(self, path: Path) -> bool:
+        """Whether something at `path` or below it could not be read."""
+        place = render_path(path)
+        return any(one.path == place or one.path.startswith((f"{place}.", f"{place}[")) for one in self.problems)
+
     def _start(self, path: Path) -> tuple[int, int]:
         if not self._index:  # only files with problems pay for it
             _fill(self._index, (), self.value, None, iter(self._starts))
@@ -55,8 +63,11 @@ class Document:
         return self._index[path]
 
 
-def parse(text: bytes, file: str) -> Document:
-    """The one document in `text`; raises PolicyError with every problem, up to the first that is not YAML at all."""
+def parse(text: bytes, file: str, takes: Mapping[str, tuple[type, ...]] = _ANY) -> Document:
+    """The one document in `text`, with what is wrong in it; raises PolicyError where it is no YAML that could be read.
+
+    `takes` are the types that the value of a top-level key may have, where they are known: no other is advised.
+    """
     if len(text) > MAX_BYTES:
         raise PolicyError([Problem(file, 0, 0, "", f"expected at most {MAX_BYTES} bytes, got {len(text)}")])
     text = text.removeprefix(_BOM)
@@ -66,13 +77,13 @@ def parse(text: bytes, file: str) -> Document:
         before = text[: error.start].decode()
         message = f"expected UTF-8, got the byte 0x{text[error.start]:02x}"
         raise PolicyError([Problem(file, *place_of(before, len(before)), "", message)]) from None
-    reader = Reader(characters, file)
+    reader = Reader(characters, file, takes)
     value = reader.read()
-    if reader.problems:
-        if reader.dropped:
-            reader.problems.append(Problem(file, 0, 0, "", f"and {reader.dropped} more problems"))
+    if reader.dropped:
+        reader.problems.append(Problem(file, 0, 0, "", f"and {reader.dropped} more problems"))
+    if reader.dropped or value is None:
         raise PolicyError(reader.problems)
-    return Document(file, value, characters, reader.starts)
+    return Document(file, value, tuple(reader.problems), characters, reader.starts)
 
 
 def _fill(index: dict[Path, tuple[int, int]], path: Path, value: Any, key: int | None, starts: Iterator[int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from yaml import YAMLError
@@ -27,7 +27,7 @@ from authz.policy.text.scalar import Surprise, quoted, resolve, shown
 
 Path: TypeAlias = tuple[str | int, ...]
 
-MAX_DEPTH = 32  # policy.md 10; libyaml takes 44 s for 200,000 open brackets, so reading stops there
+MAX_DEPTH = 32  # policies/README.md 10; libyaml takes 44 s for 200,000 open brackets, so reading stops there
 MAX_PROBLEMS = 1000  # of one file; a broken generator must not flood the log
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_$*/-]+")
@@ -75,13 +75,17 @@ class _Stop(Exception):  # noqa: N818 - no error: what follows is not worth read
 
 
 class Reader:
-    """Reads one file once. `problems` says what is wrong, `starts` where each key and value begins, in their order."""
+    """Reads one file once. `problems` says what is wrong, `starts` where each key and value begins, in their order.
 
-    __slots__ = ("dropped", "file", "known", "next", "problems", "starts", "text")
+    `takes` are the types that the value of a top-level key may have, where they are known.
+    """
 
-    def __init__(self, text: str, file: str) -> None:
+    __slots__ = ("dropped", "file", "known", "next", "problems", "starts", "takes", "text")
+
+    def __init__(self, text: str, file: str, takes: Mapping[str, tuple[type, ...]]) -> None:
         self.text = text
         self.file = file
+        self.takes = takes
         self.starts = array("I")
         self.problems: list[Problem] = []
         self.dropped = 0
@@ -96,7 +100,11 @@ class Reader:
             self.dropped += 1
 
     def read(self) -> Any:
-        """The value of the only document; it means nothing if problems were noted."""
+        """The value of the only document, None where there is none.
+
+        If problems were noted, None also stands for each value that could not be read, and names are left out that
+        are none; every such place has a problem at its path.
+        """
         if not (self.text.isascii() and self.text.replace("\n", "").isprintable()):
             self._check_characters()
             if self.problems:
@@ -170,9 +178,14 @@ class Reader:
         members: dict[str, Any] = {}
         starts: list[int] = []  # of the keys in `members`, in order
         while type(event := self.next()) is not MappingEndEvent:
+            begun = len(self.starts)
             name = self._name(event, path, depth)
-            value = self._node(self.next(), (*path, name), depth + 1)
-            if name in members:
+            label = name or getattr(event, "value", "") or f"?{_start(event)}"
+            value = self._node(self.next(), (*path, label), depth + 1)
+            if not name:
+                del self.starts[begun:]
+            elif name in members:
+                del self.starts[begun:]
                 line, column = place_of(self.text, starts[list(members).index(name)])
                 message = f"duplicate key {shown(name)}, first at {line}:{column}"
                 self.note(event.start_mark.index, (*path, name), message)
@@ -182,7 +195,7 @@ class Reader:
         return members
 
     def _name(self, event: Any, path: Path, depth: int) -> str:
-        """The key that begins with `event`."""
+        """The key that begins with `event`; "" where it is none, which is noted."""
         start = _start(event)
         if type(event) is AliasEvent:
             alias = f"*{event.anchor}"
@@ -193,7 +206,7 @@ class Reader:
             noted = len(self.problems)
             self._node(event, path, depth + 1)
             del self.problems[noted:]  # what is inside of it is not worth a word
-            return f"?{start}"
+            return ""
         name: str = event.value
         self.starts.append(start)
         if event.tag is not None or event.anchor is not None:
@@ -201,7 +214,9 @@ class Reader:
         elif not event.style:
             if self.known.get(name) == name:
                 return name
-            self._plain(name, start, (*path, name), is_name=True)
+            self._plain(name, start, (*path, name) if name else path, is_name=True)
+            if name == "<<":
+                return ""
         elif not name:
             self.note(start, path, "a name must not be empty")
         if not (name.isascii() and name.isprintable()):
@@ -216,7 +231,8 @@ class Reader:
         try:
             value = resolve(text)
         except Surprise as surprise:
-            self.note(start, path, surprise.as_name() if is_name else surprise.as_value())
+            takes = self.takes.get(str(path[0]), ()) if path else ()
+            self.note(start, path, surprise.as_name() if is_name else surprise.as_value(takes))
             return None
         if is_name and value is not text:
             self.note(start, path, f"a name must be text, got {shown(text)}: write {quoted(text)}")

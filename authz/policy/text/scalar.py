@@ -34,10 +34,14 @@ class Surprise(ValueError):  # noqa: N818 - not wrong, but not clear
         self.reading = reading
         self.instead = instead
 
-    def as_value(self) -> str:
-        """The sentence for a value."""
-        either = f"{self.instead}, or " if self.instead else ""
-        return f"{self}: write {either}{quoted(self.text)} for the text"
+    def as_value(self, takes: tuple[type, ...] = ()) -> str:
+        """The sentence for a value. `takes` are the types that can be used there, where they are known."""
+        number = self.instead if takes != (str,) else ""
+        if takes and str not in takes:
+            return f"{self}: write {number}" if number else str(self)
+        if not number and takes:
+            return f"{self}: write {quoted(self.text)}"
+        return f"{self}: write {f'{number}, or ' if number else ''}{quoted(self.text)} for the text"
 
     def as_name(self) -> str:
         """The sentence for a name, which is always text."""

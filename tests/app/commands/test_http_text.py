@@ -38,8 +38,20 @@ def test_the_line_break_that_an_editor_added_is_not_part_of_the_body():
     assert parse_request(RAW + b"\n").body == BODY
 
 
-def test_a_body_of_another_length_than_announced_stays_as_it_is():
-    assert parse_request(RAW + b"xx").body == BODY + b"xx"
+def test_a_body_of_another_length_than_announced_is_refused_with_both():
+    with pytest.raises(UnreadableRequest) as caught:
+        parse_request(RAW + b"xx")
+    text = "content-length: expected a body of 40 bytes, got 42: correct one of them, or remove the header"
+    assert str(caught.value) == text
+
+
+def test_a_body_that_curl_did_not_show_is_asked_for():
+    with pytest.raises(UnreadableRequest) as caught:
+        parse_request(CURL.replace(b"> \r\n", b"> Content-Length: 40\r\n> \r\n") + b"< HTTP/1.1 200 OK\n\nanswer")
+    assert str(caught.value) == (
+        "expected the body of 40 bytes, which curl does not show: append it after the request headers "
+        "(the lines that begin with >)"
+    )
 
 
 def test_curl_shows_the_head_and_the_body_is_what_was_added_before_the_answer():

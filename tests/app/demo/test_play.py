@@ -59,7 +59,7 @@ def test_ctrl_c_ends_what_is_kept(console, monkeypatch):
 
 def test_without_its_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "authz.app.demo.play", None)
-    with pytest.raises(SettingsError, match=r"^demo: expected its extra, pip install 'mcp-authz\[demo\]', got no "):
+    with pytest.raises(SettingsError, match=r"^demo: expected its extra, pip install '\.\[demo\]', got no "):
         demo.run()
 
 

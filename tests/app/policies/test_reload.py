@@ -250,7 +250,10 @@ async def test_the_watcher_outlives_a_look_that_fails(policies, monkeypatch, cap
         real = Loader.changed
         monkeypatch.setattr(Loader, "changed", lambda _: 1 // 0)
         await logged(caplog, "looking for changes failed")
+        assert (await soon(told)).kept == "looking for changes failed"
         monkeypatch.setattr(Loader, "changed", real)
+        while not told.empty():
+            told.get_nowait()
         policies({"bank.yaml": OTHER})
         assert (await soon(told)).kept == ""
 

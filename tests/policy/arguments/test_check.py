@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from types import MappingProxyType
@@ -196,6 +195,29 @@ def test_members_that_only_differ_otherwise_are_no_twins() -> None:
             {"agent says": "x"},
             "args.a",
             "names of members must be a value that matches ^x-",
+        ),
+        ({"type": "array", "minItems": 1}, [], "args.a", "must have at least 1 items"),
+        ({"type": "array", "minItems": 2, "maxItems": 2}, [1], "args.a", "must have 2 items"),
+        ({"type": "object", "minProperties": 1, "maxProperties": 2}, {}, "args.a", "must have 1 to 2 members"),
+        ({"type": "object", "additionalProperties": False}, {"x": 1}, "args.a", "no members"),
+        ({"type": "number", "exclusiveMinimum": 0}, 0, "args.a", "must be a number above 0"),
+        ({"type": "number", "exclusiveMaximum": 9}, 9, "args.a", "must be a number below 9"),
+        ({"type": "number", "minimum": 3}, 2, "args.a", "must be a number of at least 3"),
+        ({"enum": list(range(30))}, 99, "args.a", f"must be one of {', '.join(map(str, range(20)))} and 10 more"),
+        ({"allOf": [{"type": "string"}, {"pattern": "^a$"}]}, "b", "args.a", "must match ^a$"),
+        ({"type": "integer", "not": {"anyOf": [{"const": 1}, {"const": 2}]}}, 1, "args.a", "must not be 1 or 2"),
+        ({"type": "integer", "not": {"not": {"const": 1}}}, 2, "args.a", "must not be anything but 1"),
+        (
+            {"type": "object", "dependentSchemas": {"x": {"required": ["y"]}}},
+            {"x": 1},
+            "args.a.y",
+            "is required",
+        ),
+        (
+            {"type": "object", "if": {"required": ["x"]}, "else": {"required": ["z"]}},
+            {},
+            "args.a.z",
+            "is required",
         ),
         ({"type": "object", "dependentRequired": {"x": ["y"]}}, {"x": 1}, "args.a.y", "is required beside x"),
         (
@@ -487,8 +509,72 @@ def test_declared_types_are_found_through_members_items_references_and_alternati
     assert str(schema.type_of(("either",))) == "null or string"
 
 
-@given(JSON)
+@given(JSON | st.lists(st.integers()) | st.sampled_from(["a", None]))
 def test_a_declared_type_is_the_type_of_what_passes(value: Any) -> None:
     schema = compiled(prop({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"enum": ["a", None]}]}))
+    declared = schema.type_of(("a",))
+    assert declared is not None
     if schema.check({"a": value}) is None:
-        assert json.dumps(value) in ('"a"', "null") or type(value) is list
+        assert {list: "array", str: "string", type(None): "null"}[type(value)] in declared.names
+
+
+# ------------------------------------------------------------------------------------- bodies that come as text
+
+DOUBT = Violation("args", "no '!' while the proxy sends bodies as text (pack_as_bytes)")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"key": "app:!", "ttl": 60},
+        {"key": ["a", {"b": "!"}], "ttl": 60},
+        {"key": {"!": 1}, "ttl": 60},
+        {"key": "app:x", "ttl": "!"},
+    ],
+)
+def test_an_exclamation_mark_in_a_named_argument_is_doubted_at_any_depth(arguments: dict[str, Any]) -> None:
+    assert compiled(SET_STRICT).doubt(arguments) == DOUBT
+
+
+@pytest.mark.parametrize("arguments", [{}, GOOD, {**GOOD, "note": "wow!"}, {**GOOD, "!": "x"}])
+def test_one_in_an_argument_that_the_schema_says_nothing_of_is_not(arguments: dict[str, Any]) -> None:
+    assert compiled(SET_STRICT).doubt(arguments) is None
+
+
+@pytest.mark.parametrize(
+    "open_ended",
+    [
+        {"additionalProperties": {"type": "string"}},
+        {"patternProperties": {"^x-": {"type": "string"}}},
+        {"propertyNames": {"maxLength": 9}},
+        {"allOf": [{"properties": {"note": {"type": "string"}}}]},
+        {"maxProperties": 5},
+    ],
+)
+def test_where_a_schema_says_more_than_names_every_argument_is_doubted(open_ended: dict[str, Any]) -> None:
+    schema = compiled({**SET_STRICT, **open_ended})
+    assert schema.doubt({**GOOD, "note": "wow!"}) == DOUBT
+    assert schema.doubt({**GOOD, "note": "wow"}) is None
+
+
+def test_descriptions_say_nothing_about_arguments() -> None:
+    schema = compiled({**SET_STRICT, "title": "set", "description": "sets", "type": "object"})
+    assert schema.doubt({**GOOD, "note": "wow!"}) is None
+
+
+# ----------------------------------------------------------------------------------------- prototypes and long names
+
+
+@pytest.mark.parametrize("name", ["__proto__", "__PROTO__", "__proto__\u200b", "\uff3f_proto__"])
+def test_a_prototype_beside_constrained_members_is_denied(name: str) -> None:
+    assert compiled(SET_STRICT).check({**GOOD, name: {"key": "sys:x"}}) == Violation("args.*", "no member __proto__")
+
+
+def test_a_name_is_denied_where_folding_it_would_take_long() -> None:
+    schema = compiled(SET_STRICT)
+    marks = "\u0345" * 257
+    assert schema.check({**GOOD, marks: 1}) == Violation("args.*", "member names have at most 256 characters")
+    assert schema.check({**GOOD, "a" * 1025: 1}) == Violation("args.*", "member names have at most 1024 characters")
+    assert schema.check({**GOOD, "a" * 1024: 1}) is None
+    many = {f"{n}{marks[:200]}": 1 for n in range(30)}
+    assert schema.check({**GOOD, **many}) == Violation("args.*", "fewer members that the policy does not name")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from authz.model import HttpRequest, Reason, TargetKind
+from authz.policy.compile import policies as module
 from authz.policy.compile.file import PolicyContext
 from authz.policy.compile.policies import compile_policies
 from authz.policy.rules import Policy
@@ -69,6 +70,26 @@ REFUSED = [
     (
         "tools: {a: {action: allow, rate_limit: [{max: 1, window: 9, name: burst}, {max: 2, window: 9, name: burst}]}}",
         "p.yaml:2:95: tools.a.rate_limit[1].name: the name 'burst' is used twice; it is what a counter is known by",
+    ),
+    (
+        "tools: {a: {action: allow, rate_limit: 10/min}}",
+        "p.yaml:2:40: tools.a.rate_limit: expected 10/minute, {max, window}, or a list of these, got '10/min'",
+    ),
+    (
+        "tools: {a: {action: allow, rate_limit: 0/minute}}",
+        "p.yaml:2:40: tools.a.rate_limit: expected 10/minute, {max, window}, or a list of these, got '0/minute'",
+    ),
+    (
+        "tools: {a: {action: allow, rate_limit: [10/minute, 5/sec]}}",
+        "p.yaml:2:52: tools.a.rate_limit[1]: expected 10/minute or {max, window}, got '5/sec'",
+    ),
+    (
+        "tools: {a: {action: allow, rate_limit: {max: 1, window: 367d}}}",
+        "p.yaml:2:49: tools.a.rate_limit.window: expected at least 1 second and at most 366 days, got '367d'",
+    ),
+    (
+        "tools: {a: {action: require_approval, approval: {timeout: 400d}}}",
+        "p.yaml:2:50: tools.a.approval.timeout: expected at least 1 second and at most 366 days, got '400d'",
     ),
     (
         "limits: [{name: one, max: 1, window: 60, per: args.x}]",
@@ -282,6 +303,19 @@ class TestWhichPolicyGoverns:
     def test_a_server_whose_file_does_not_load_is_denied_as_such(self) -> None:
         assert chosen(load(a=GOOD, b="oops: ["), request(server="b")) == Reason.POLICY_INVALID
 
+    def test_the_only_server_is_denied_as_such_where_its_file_does_not_load(self) -> None:
+        assert chosen(load(b="oops: ["), request()) == Reason.POLICY_INVALID
+
+    def test_the_names_fit_for_labels_are_those_that_policies_spell(self) -> None:
+        found = load(a=GOOD, b="oops: [", baseline="version: 1\nserver: '*'\ntools: {'drop_*': deny}\n")
+        assert found.names == {"a": {"a", "drop_*"}, "b": frozenset()}
+
+    def test_a_shadow_for_every_server_stands_beside_each(self) -> None:
+        found = load(a=GOOD, baseline="version: 1\nserver: '*'\nshadow: true\ntools: {a: deny}\n")
+        assert [shadow.file for shadow in found.beside("a")] == ["baseline.yaml"]
+        assert [shadow.file for shadow in found.beside("other")] == ["baseline.yaml"]
+        assert load(a=GOOD).beside("a") == ()
+
     def test_the_only_policy_governs_where_the_route_says_nothing(self) -> None:
         assert chosen(load(a=GOOD), request()) == "a"
 
@@ -329,3 +363,72 @@ class TestWhichPolicyGoverns:
             "a.yaml: host 'h' with path '/mcp' is governed by b.yaml too; only one file may enforce for it",
             "b.yaml: host 'h' with path '/mcp' is governed by a.yaml too; only one file may enforce for it",
         ]
+
+
+UNCLEAR = b"""\
+version: 1
+server: bank
+shadow: true
+shadow: true
+identity: ~
+$defs: {key: {type: yes}, other: {typ: string}}
+tools:
+  a: {action: allow, arguments: {properties: {k: {$ref: "#/$defs/key"}}}, when: "args.k == 'x'"}
+  b: {action: alow, reason: on}
+  on: deny
+limits:
+  - {max: 1e3, window: 60, per: args.k, tools: [a]}
+  - {max: 5, window: 5 days, per: session}
+"""
+
+
+def test_a_value_that_is_read_in_two_ways_hides_no_other_problem_of_its_file_and_makes_none_up() -> None:
+    found = load(p=UNCLEAR, good=GOOD)
+    assert sorted(words(found)) == [
+        "p.yaml:10:3: tools.on: a name must be text, and 'on' is a boolean to YAML 1.1 and text to 1.2: write \"on\"",
+        (
+            "p.yaml:12:11: limits[0].max: '1e3' is a number to some YAML and text to other YAML"
+            ': write 1000, or "1e3" for the text'
+        ),
+        (
+            "p.yaml:13:22: limits[1].window: expected seconds (1 or more), or a duration such as 30s, 5m, 1h, 1d, "
+            "got '5 days'"
+        ),
+        "p.yaml:4:1: shadow: duplicate key 'shadow', first at 3:1",
+        "p.yaml:5:11: identity: '~' is nothing, which is allowed nowhere: write a value, or \"~\" for the text",
+        (
+            "p.yaml:6:21: $defs.key.type: 'yes' is a boolean to YAML 1.1 and text to 1.2"
+            ': write true, or "yes" for the text'
+        ),
+        "p.yaml:6:35: $defs.other.typ: unknown keyword; did you mean type?",
+        "p.yaml:9:15: tools.b.action: expected one of allow, deny, require_approval, got 'alow', did you mean 'allow'?",
+        (
+            "p.yaml:9:29: tools.b.reason: 'on' is a boolean to YAML 1.1 and text to 1.2"
+            ': write true, or "on" for the text'
+        ),
+    ]
+    assert (found.policies.keys(), found.broken, found.shadows) == ({"good"}, {"bank"}, {})
+
+
+class TestWhatOneFileCannotDoToOthers:
+    def test_a_file_with_more_problems_than_are_told_is_only_broken(self) -> None:
+        many = "".join(f"  tool_{number}: {{actoin: allow}}\n" for number in range(1500))
+        found = load(a=GOOD, b=f"version: 1\ntools:\n{many}")
+        assert set(found.policies) == {"a"}
+        assert found.broken == {"b"}
+        assert "and more than these 1000 problems" in str(found.problems)
+
+    def test_a_mistake_of_the_program_in_one_file_stops_only_that_file(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        real = module.compile_file
+        monkeypatch.setattr(module, "compile_file", lambda file, *rest: 1 // 0 if "b" in file else real(file, *rest))
+        found = load(a=GOOD, b=GOOD)
+        assert set(found.policies) == {"a"}
+        assert words(found) == ["b.yaml: could not be compiled, by a mistake of this program: ZeroDivisionError"]
+        assert "b.yaml could not be compiled" in caplog.text
+
+    def test_more_globs_than_can_be_compared_are_refused(self) -> None:
+        globs = "".join(f'  "*{number:05}*": allow\n' for number in range(501))
+        found = load(a=f"version: 1\ntools:\n{globs}")
+        assert words(found) == ["a.yaml:2:1: tools: expected at most 500 globs, got 501; every pair is compared"]

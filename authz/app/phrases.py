@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 def counted(number: int, one: str, many: str = "") -> str:
     """`1 problem`, `2 problems`; `many` where it is no plain plural."""
@@ -9,5 +11,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def reason(error: OSError) -> str:
-    """Why a system call failed, lower case and without the path."""
-    return (error.strerror or str(error)).lower()
+    """Why a system call failed, lower case, without the path and without what libraries wrote around it."""
+    # Resolving a name has numbers of its own, which are negative.
+    number = error.errno or 0
+    return (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()

@@ -4,7 +4,7 @@ import json
 
 from authz import __version__
 from authz.app.policies.reload import Loader
-from authz.app.state import ServiceState
+from authz.app.status import ServiceState
 from authz.policy.compile.file import PolicyContext
 
 GOOD = "version: 1\ntools: {get_value: allow}\n"

@@ -35,22 +35,28 @@ from authz.errors import PolicyError
 _log = logging.getLogger("mcp_authz.serve")
 
 STDOUT = 1
+SWITCH = 0.0005  # seconds between threads while policies load; Python's default is ten times that
 COLLECT = (700, 10, 1_000_000)  # a larger first threshold only makes the second generation's pauses long (measured)
 QUIET = 0.02  # seconds without a new check after which none is on its way
 
 
 @contextlib.contextmanager
-def lasting_memory() -> Iterator[None]:
-    """What is made in this block is made to last: taken out of the sight of the collector.
+def loading() -> Iterator[None]:
+    """The conditions under which policies load: beside the calls, and out of the sight of the collector afterwards.
 
-    There are no full collections from then on: one through 1000 policies holds every call for 160 ms, one through the
+    While policies compile in their thread, the event loop gets its turn ten times sooner than by default: p99 of calls
+    during a load of 1000 files fell from 15 to 5 ms (measured; at other times it would cost each call a tenth). There
+    are no full collections from then on: one through 1000 policies holds every call for 160 ms, one through the
     counters of 150,000 callers for 293 ms (measured; without them 21 ms). Counters and policies have no cycles, so
     what is replaced is freed all the same; what a call leaves behind dies young.
     """
     gc.set_threshold(*COLLECT)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH)
     try:
         yield
     finally:
+        sys.setswitchinterval(interval)
         gc.collect(1)
         gc.freeze()
 
@@ -90,7 +96,7 @@ class Service:
             required=audit if settings.audit_required else (),
         )
         self._metrics.observe(store=self._store, audit=self._audit)
-        self._watcher = Watcher(loader, policies, self._engine.swap, self._loaded, memory=lasting_memory)
+        self._watcher = Watcher(loader, policies, self._engine.swap, self._loaded, memory=loading)
         self._tell_metrics(loaded)
         authorization = Authorization(self._engine, Lane())
         self._checks = Checks(authorization.check, self._engine, self._metrics.in_flight, settings.timeout)

@@ -280,7 +280,7 @@ def test_memory_that_lasts_is_frozen_and_full_collections_end(monkeypatch):
     monkeypatch.setattr(gc, "set_threshold", lambda *thresholds: calls.append(thresholds))
     monkeypatch.setattr(gc, "collect", lambda generation: calls.append(generation))
     monkeypatch.setattr(gc, "freeze", lambda: calls.append("freeze"))
-    with serve.lasting_memory():
+    with serve.loading():
         assert calls == [serve.COLLECT]
     assert calls == [serve.COLLECT, 1, "freeze"]
 

@@ -7,7 +7,7 @@ import logging
 import sys
 
 from authz.app import logs
-from authz.app.serve import Service, loading, load, say_on_stdout
+from authz.app.serve import Service, load, loading, say_on_stdout
 from authz.app.settings.settings import Settings
 from authz.errors import PolicyError, SettingsError
 

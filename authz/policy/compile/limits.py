@@ -60,7 +60,8 @@ class LimitCompiler:
 
     def _compile_one(self, path: Path, block: str, raw: dict[str, Any] | str) -> LimitRule:
         if isinstance(raw, str):
-            raw = self._expand(path, raw)
+            maximum, seconds = parse_rate(raw)  # whose form the schema has checked
+            raw = {"max": maximum, "window": int(seconds)}
         window = window_of(self._findings, (*path, "window"), raw["window"])
         given = raw.get("per", "session")
         per = (given,) if isinstance(given, str) else tuple(given)
@@ -83,14 +84,6 @@ class LimitCompiler:
             server=self._server,
         )
         return LimitRule(limit, per)
-
-    def _expand(self, path: Path, text: str) -> dict[str, Any]:
-        try:
-            maximum, window = parse_rate(text)
-        except ValueError as error:
-            self._findings.problem(path, str(error))
-            maximum, window = 1, 1.0
-        return {"max": maximum, "window": int(window)}
 
     def _check_shared_argument(
         self, path: Path, part: str, names: Sequence[str] | None, tools: Index[Block] | None

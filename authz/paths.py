@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 # RFC 9728 section 3, RFC 8414 section 3; OpenID Connect Discovery 1.0 section 4, which MCP clients fall back to.
-_METADATA = ("/.well-known/oauth-", "/.well-known/openid-configuration")
+_OAUTH = "/.well-known/oauth-"
+_OPENID = "/.well-known/openid-configuration"
 _DOUBTFUL = ("//", "/./", "/../", "%", "\\", ";", "#")
 
 
@@ -15,4 +16,5 @@ def is_plain(path: str) -> bool:
 
 def is_metadata(path: str) -> bool:
     """Whether a path (without its query) is that of OAuth metadata, by every reading."""
-    return path.startswith(_METADATA) and is_plain(path)
+    named = path.startswith((_OAUTH, f"{_OPENID}/")) or path == _OPENID
+    return named and is_plain(path)

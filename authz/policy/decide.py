@@ -68,7 +68,8 @@ def _would_allow(block: Block, subject: Subject, call: Call, trace: Trace) -> Ev
     """
     for rule in block.rules:
         undecided = rule.when is not None and rule.when.reads_arguments
-        held = _holds(replace(rule, when=None, arguments_first=False) if undecided else rule, subject, call, trace)
+        asked = replace(rule, arguments_first=False, when=None if undecided else rule.when)
+        held = _holds(asked, subject, call, trace)
         if held is None or (undecided and not rule.allows):
             continue
         if held.effect is Effect.DENY:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from urllib.parse import unquote
 
 from authz.model import (
     CLIENT_RESPONSE,
@@ -165,9 +166,17 @@ def _is_ambiguous_resource(policy: Policy, section: Index[Block], uri: str) -> b
         return False
     if is_ambiguous(uri):
         return True
+    blocks = _blocks(policy, section, uri)
     # Servers differ in whether a query belongs to the name; it must not bring the URI under another rule.
     plain = without_tail(uri)
-    return plain != uri and _blocks(policy, section, plain) != _blocks(policy, section, uri)
+    if plain != uri and _blocks(policy, section, plain) != blocks:
+        return True
+    # Nor must a parameter, a slash at the end or an escape take it from under a rule that the plain spelling is under.
+    spellings = {uri.partition(";")[0], uri.removesuffix("/")}
+    if "%" in uri and not any("%" in block.key for block in blocks):
+        spellings |= {unquote(uri), without_tail(unquote(uri))}
+    found = (_blocks(policy, section, spelling) for spelling in spellings - {uri})
+    return any(others and others != blocks for others in found)
 
 
 def _is_open(section: Index[Block]) -> bool:

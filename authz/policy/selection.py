@@ -64,7 +64,7 @@ class PolicySet:
                 return Reason.POLICY_INVALID
             if not only.match:
                 return only
-        return self._matching(request.host, request.path) if self.hosts else Reason.NO_POLICY
+        return self._matching(request) if self.hosts else Reason.NO_POLICY
 
     def _named(self, server: str) -> Policy | Reason:
         policy = self.policies.get(server)
@@ -72,14 +72,14 @@ class PolicySet:
             return policy
         return Reason.POLICY_INVALID if server in self.broken else Reason.NO_POLICY
 
-    def _matching(self, host: str, path: str) -> Policy | Reason:
-        plain = path.partition("?")[0]
+    def _matching(self, request: HttpRequest) -> Policy | Reason:
+        plain = request.path.partition("?")[0]
         if not is_plain(plain):
             return Reason.NO_POLICY  # `/%61dmin` and `/x/../admin` are /admin to some servers
-        if is_metadata(plain):
+        if request.method in ("GET", "OPTIONS") and is_metadata(plain):
             # RFC 9728 3.1: the metadata of /mcp is at /.well-known/oauth-protected-resource/mcp.
             plain = "/" + plain.removeprefix("/.well-known/").partition("/")[2]
-        wanted = host.lower()
+        wanted = request.host.lower()
         known = self.hosts.get(wanted) or self.hosts.get(wanted.rpartition(":")[0], ())
         for prefix, policy in known:
             if _covers(prefix, plain):

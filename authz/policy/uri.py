@@ -7,12 +7,14 @@ another thing. RFC 3986 sections 3 and 6.2 name what may be spelled in more than
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 # Schemes whose authority we know how to read; elsewhere (`postgres://`, `ui://`) it is the server's own business.
 _HIERARCHICAL = frozenset(("http", "https", "file"))
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_AUTHORITY = re.compile(r"(?:\[[0-9a-f:.]+\]|[^@:\[\]A-Z]*[^@:\[\]A-Z.])(?::(?P<port>[0-9]+))?")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 _TAIL = re.compile(r"[?#]")
 # Where readers that join paths by hand, or strip parameters, see a segment end: `/a?/../b`, `/a/..;x/b`.
 _SEGMENT_END = re.compile(r"[/?#;]")
@@ -41,8 +43,12 @@ def is_ambiguous(uri: str) -> bool:
         path = rest
     if scheme[1] == "file" and _TAIL.search(path):
         return True  # a file has no query; who takes the whole text for a path reads on
-    if any(segment in (".", "..") for segment in _SEGMENT_END.split(path)):
-        return True
+    if scheme[1] in ("http", "https") and not path.startswith("/"):
+        return True  # RFC 3986 section 6.2.3: the same as with a slash
+    # Also in the place of the authority, and behind escapes: who joins paths by hand looks at the whole text.
+    for text in (rest, unquote(rest)):
+        if any(segment in (".", "..") for segment in _SEGMENT_END.split(text)):
+            return True
     return "" in without_tail(path).removeprefix("/").split("/")[:-1]
 
 
@@ -72,4 +78,6 @@ def _hides_characters(uri: str) -> bool:
 def _is_ambiguous_authority(scheme: str, authority: str) -> bool:
     if scheme == "file":
         return bool(authority)
-    return not authority or "@" in authority or authority != authority.lower()
+    known = _AUTHORITY.fullmatch(authority)
+    # RFC 3986 section 6.2: another case, a dot at the end, an empty or a default port name the same place.
+    return known is None or known["port"] == _DEFAULT_PORTS[scheme]

@@ -66,7 +66,7 @@ def _compile(path: Path, entry: object) -> IdentitySource:
     kind = entry["from"]
     if kind == "jwt":
         raise _Refused((*path, "from"), "jwt (verified by this service) is not implemented yet")
-    if kind not in _KEYS:
+    if not isinstance(kind, str) or kind not in _KEYS:
         raise _Refused(
             (*path, "from"), f"expected one of {', '.join(_KEYS)}, got {kind!r}{did_you_mean(str(kind), _KEYS)}"
         )

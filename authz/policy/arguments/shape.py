@@ -67,11 +67,10 @@ def _collect(schema: Any, shape: Shape, definitions: Definitions, *, certain: bo
     for name in _other_names(schema):
         shape.names.setdefault(name, Shape())
     patterned = schema.get("patternProperties", {})
-    others = [*patterned.values(), schema.get("additionalProperties")]
-    for child in others:
+    for child in (*patterned.values(), schema.get("additionalProperties")):
         if isinstance(child, dict):
             shape.others = shape.others or Shape()
-            _collect(child, shape.others, definitions, certain=certain)
+            _collect(child, shape.others, definitions, certain=certain and not patterned)
     shape.everywhere |= bool(patterned)
     shape.name_pattern_size += sum(_size(pattern) for pattern in patterned)
     if "propertyNames" in schema:
@@ -79,10 +78,12 @@ def _collect(schema: Any, shape: Shape, definitions: Definitions, *, certain: bo
         _collect(schema["propertyNames"], of_names, definitions, certain=certain)
         shape.name_pattern_size += of_names.pattern_size
     shape.closed |= certain and schema.get("additionalProperties") is False and not patterned
+    # Where one shape stands for members or items that different schemas judge, none of them speaks for all.
+    mixed = "prefixItems" in schema or "contains" in schema
     for child in (*schema.get("prefixItems", ()), schema.get("items"), schema.get("contains")):
         if isinstance(child, dict):
             shape.items = shape.items or Shape()
-            _collect(child, shape.items, definitions, certain=certain)
+            _collect(child, shape.items, definitions, certain=certain and not mixed)
     if "$ref" in schema:
         _collect(target(schema, definitions), shape, definitions, certain=certain)
     for child in schema.get("allOf", ()):

@@ -37,14 +37,16 @@ def compile_policies(
         known = before.get(file)
         unchanged = known is not None and known.digest == digest_of(text)
         compiled[file] = known if known is not None and unchanged else _compiled(file, text, context)
-    conflicts = _conflicts(compiled.values())
+    held = {file: last for file in files if (last := _last_good(previous, file)) is not None}
+    valid = [one.policy for one in compiled.values() if one.policy is not None]
+    conflicts = _conflicts(valid, [held[file] for file, one in compiled.items() if file in held and not one.policy])
     loaded = {file: one.policy for file, one in compiled.items() if one.policy is not None and file not in conflicts}
-    taken = {one.server for one in loaded.values() if not one.shadow}
-    for file in files:
-        last = None if file in loaded else _last_good(previous, file)
+    taken = {one.server for one in loaded.values() if not one.shadow and not one.baseline}
+    for file, last in held.items():
         # A file that loads may have taken the server over from one that no longer does.
-        if last is not None and (last.shadow or last.server not in taken):
+        if file not in loaded and (last.shadow or last.baseline or last.server not in taken):
             loaded[file] = last
+    loaded = dict(sorted(loaded.items()))  # baselines are asked in the order of their names, whatever was kept
 
     policies = {one.server: one for one in loaded.values() if not one.shadow and not one.baseline}
     baselines = tuple(one for one in loaded.values() if one.baseline and not one.shadow)
@@ -98,14 +100,20 @@ def _last_good(previous: PolicySet | None, file: str) -> Policy | None:
     return next((one for one in candidates if one.file == file), None)
 
 
-def _conflicts(compiled: Iterable[Compiled]) -> dict[str, list[Problem]]:
-    """Files that cannot all be in force: two for one server, or two that match one host and path equally well."""
+def _conflicts(valid: Sequence[Policy], held: Sequence[Policy]) -> dict[str, list[Problem]]:
+    """Files that cannot all be in force: two for one server, or two that match one host and path equally well.
+
+    `held` are last good versions of files that no longer load; a valid file may take over their server, but not the
+    host and path of another server's.
+    """
+    enforcing = [policy for policy in valid if not policy.shadow and not policy.baseline]
+    servers = {policy.server for policy in enforcing}
     claims: dict[str, list[Policy]] = defaultdict(list)
-    for one in compiled:
-        if one.policy is not None and not one.policy.shadow and not one.policy.baseline:
-            claims[f"server {one.policy.server!r}"].append(one.policy)
-            for match in one.policy.match:
-                claims[f"host {match.host!r} with path {match.path!r}"].append(one.policy)
+    for policy in enforcing:
+        claims[f"server {policy.server!r}"].append(policy)
+    for policy in (*enforcing, *(one for one in held if not one.shadow and one.server not in servers)):
+        for match in policy.match:
+            claims[f"host {match.host!r} with path {match.path!r}"].append(policy)
     problems: dict[str, list[Problem]] = defaultdict(list)
     for claim, policies in claims.items():
         for policy in policies:

@@ -238,7 +238,9 @@ class Reader:
             self.note(start, path, f"a name must be text, got {shown(text)}: write {quoted(text)}")
         elif is_name and text == "<<":
             self.note(start, path, "merge keys are not allowed: write the members out")
-        elif text.isascii() and text.isprintable():  # a name of other characters is looked at each time
+        elif (
+            text != "<<" and text.isascii() and text.isprintable()
+        ):  # a name of other characters is looked at each time
             self.known[text] = value
         return value
 

@@ -578,3 +578,25 @@ def test_a_name_is_denied_where_folding_it_would_take_long() -> None:
     assert schema.check({**GOOD, "a" * 1024: 1}) is None
     many = {f"{n}{marks[:200]}": 1 for n in range(30)}
     assert schema.check({**GOOD, **many}) == Violation("args.*", "fewer members that the policy does not name")
+
+
+INNER = {"type": "object", "properties": {"path": {"type": "string", "pattern": "^/pub"}}}
+CLOSED = {"type": "object", "properties": {"id": {"type": "string"}}, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "array", "items": INNER}, [{"PATH": "/etc"}]),
+        ({"type": "array", "prefixItems": [CLOSED], "items": INNER}, [{"id": "x"}, {"PATH": "/etc"}]),
+        ({"type": "array", "contains": CLOSED, "items": INNER}, [{"PATH": "/etc"}, {}]),
+        (
+            {"type": "object", "patternProperties": {"^x_": CLOSED}, "additionalProperties": INNER},
+            {"foo": {"PATH": "/"}},
+        ),
+    ],
+)
+def test_a_closed_neighbour_does_not_hide_a_twin(schema: dict[str, Any], value: Any) -> None:
+    found = compiled(prop(schema)).check({"a": value})
+    assert found is not None
+    assert found.accepted == "only this exact spelling of the name"

@@ -210,6 +210,14 @@ class TestWhatIsInForce:
         assert after.baselines == before.baselines
         assert not after.fatal
 
+    @pytest.mark.parametrize("text", ["oops: [", "version: 1\nserver: '*'\nshadow: true\ntools: {x: alow}\n"])
+    def test_a_broken_baseline_stays_as_it_was_beside_another_one(self, text: str) -> None:
+        one = "version: 1\nserver: '*'\ntools: {x: deny}\n"
+        before = load(a=GOOD, baseline=one, **{"baseline-b": one})
+        after = load(before, a=GOOD, baseline=one, **{"baseline-b": text})
+        assert after.baselines == before.baselines
+        assert not after.fatal
+
     @pytest.mark.parametrize("key", ["default: deny", "identity: default", "match: [{host: h}]"])
     def test_a_baseline_has_nothing_that_could_open(self, key: str) -> None:
         found = load(a=GOOD, baseline=f"version: 1\nserver: '*'\n{key}\n")
@@ -271,8 +279,8 @@ class TestWhatIsInForce:
         assert key("{max: 1, window: 61}") != first
 
 
-def request(host: str = "h", path: str = "/mcp", server: str | None = None) -> HttpRequest:
-    return HttpRequest("POST", path, host, {}, context={} if server is None else {"mcp_server": server})
+def request(host: str = "h", path: str = "/mcp", server: str | None = None, method: str = "POST") -> HttpRequest:
+    return HttpRequest(method, path, host, {}, context={} if server is None else {"mcp_server": server})
 
 
 def chosen(found: PolicySet, asked: HttpRequest) -> str:
@@ -354,8 +362,20 @@ class TestWhichPolicyGoverns:
 
     def test_oauth_metadata_belongs_to_the_path_it_describes(self) -> None:
         found = self.matching(a=["h"], b=["h/mcp"])
-        assert chosen(found, request(path="/.well-known/oauth-protected-resource/mcp")) == "b"
+        assert chosen(found, request(path="/.well-known/oauth-protected-resource/mcp", method="GET")) == "b"
+        assert chosen(found, request(path="/.well-known/openid-configuration/mcp", method="GET")) == "b"
         assert chosen(found, request(path="/.well-known/oauth-protected-resource")) == "a"
+
+    @pytest.mark.parametrize("name", ["oauth-x", "openid-configuration", "openid-configurationZ"])
+    def test_only_a_get_is_for_metadata(self, name: str) -> None:
+        assert chosen(self.matching(a=["h"], b=["h/mcp"]), request(path=f"/.well-known/{name}/mcp")) == "a"
+
+    def test_a_path_stays_with_the_file_in_force_when_that_breaks(self) -> None:
+        text = "version: 1\nmatch: [{host: h}]\n"
+        before = load(context=self.BY_HOST, a=text)
+        after = load(before, context=self.BY_HOST, a="oops: [", b=f"{text}default: allow\n")
+        assert chosen(after, request()) == "a"
+        assert any("is governed by a.yaml too" in one for one in words(after))
 
     def test_a_tie_is_a_problem_of_both_files(self) -> None:
         found = self.matching(a=["h/mcp"], b=["h/mcp"], c=["x"])

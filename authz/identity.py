@@ -84,8 +84,9 @@ class Identities:
             return _from_headers(source, request)
         if not request.peer:
             return ANONYMOUS
-        absent = frozenset() if source.absent_empty else frozenset(("groups", "client_id", "scopes"))
-        return Principal(id=request.peer, source=name, absent=absent, peer=request.peer, verified=True)
+        return Principal(
+            id=request.peer, source=name, absent=_absent(source, None, None, None), peer=request.peer, verified=True
+        )
 
 
 def _unverified(request: HttpRequest) -> Principal:
@@ -105,13 +106,9 @@ def _from_token(source: IdentitySource, request: HttpRequest) -> Principal:
     if not id_ or (source.issuer and issuer != source.issuer):
         return _unverified(request)
 
-    absent = set()
     groups = _texts(token.get(source.groups)) if source.groups else None
     client_id = _client_id(token, source.client_id)
     scopes = _scopes(token, source.scopes)
-    for name, value in (("groups", groups), ("client_id", client_id), ("scopes", scopes)):
-        if value is None and not source.absent_empty:
-            absent.add(name)
     return Principal(
         id=id_,
         issuer=issuer,
@@ -120,7 +117,7 @@ def _from_token(source: IdentitySource, request: HttpRequest) -> Principal:
         groups=frozenset(groups or ()),
         scopes=frozenset(scopes or ()),
         claims=_claims(token, source.claims) if source.claims else NOTHING,
-        absent=frozenset(absent),
+        absent=_absent(source, groups, client_id, scopes),
         peer=request.peer,
         verified=True,
     )
@@ -134,10 +131,6 @@ def _from_headers(source: IdentitySource, request: HttpRequest) -> Principal:
     groups = request.headers.get(source.groups) if source.groups else None
     client_id = request.headers.get(source.client_id) if source.client_id else None
     scopes = request.headers.get(source.scopes) if source.scopes else None
-    absent: frozenset[str] = frozenset()
-    if not source.absent_empty:
-        values = (("groups", groups), ("client_id", client_id), ("scopes", scopes))
-        absent = frozenset(name for name, value in values if value is None)
     return Principal(
         id=id_,
         issuer=source.issuer,
@@ -145,10 +138,18 @@ def _from_headers(source: IdentitySource, request: HttpRequest) -> Principal:
         client_id=client_id or "",
         groups=frozenset(part.strip() for part in (groups or "").split(",") if part.strip()),
         scopes=frozenset((scopes or "").replace(",", " ").split()),
-        absent=absent,
+        absent=_absent(source, groups, client_id, scopes),
         peer=request.peer,
         verified=True,
     )
+
+
+def _absent(source: IdentitySource, groups: object, client_id: object, scopes: object) -> frozenset[str]:
+    """What nobody said (None), which no rule may take for empty unless the source says so."""
+    if source.absent_empty:
+        return frozenset()
+    said = (("groups", groups), ("client_id", client_id), ("scopes", scopes))
+    return frozenset(name for name, value in said if value is None)
 
 
 def _client_id(token: JsonObject, claim: str) -> str | None:

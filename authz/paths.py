@@ -5,13 +5,13 @@ from __future__ import annotations
 # RFC 9728 section 3, RFC 8414 section 3; OpenID Connect Discovery 1.0 section 4, which MCP clients fall back to.
 _OAUTH = "/.well-known/oauth-"
 _OPENID = "/.well-known/openid-configuration"
-_DOUBTFUL = ("//", "/./", "/../", "%", "\\", ";", "#")
+_DOUBTFUL = ("//", "%", "\\", ";", "#")
 
 
 def is_plain(path: str) -> bool:
     """Whether a path (without its query) has one reading: no dot or empty segments, escapes or parameters."""
-    whole = f"{path}/"
-    return not any(part in whole for part in _DOUBTFUL[1:]) and "//" not in path
+    segments = path.split("/")
+    return not any(part in path for part in _DOUBTFUL) and "." not in segments and ".." not in segments
 
 
 def is_metadata(path: str) -> bool:

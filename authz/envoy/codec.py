@@ -15,10 +15,11 @@ from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 
 from authz.envoy.pb import ext_authz_pb2 as pb
 from authz.errors import MalformedMessage
+from authz.identity import JWT_AUTHN
 from authz.model import HttpRequest, Reply
 
 # Filters whose metadata is read: each conversion costs some 10 µs, and what nobody reads is not converted.
-WANTED = ("envoy.filters.http.jwt_authn",)
+WANTED = (JWT_AUTHN,)
 MAX_METADATA_DEPTH = 32  # levels; protobuf itself stops at 100 messages, which are three to a level
 
 # google.rpc.Code, https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto

@@ -34,7 +34,7 @@ def decide(block: Block, call: Call, target: Target, trace: Trace) -> Evaluation
         return denied(Reason.CONTINUATION_DENIED, block.name, CONTINUATION)
     if call.message.reference_only:
         return _would_allow(block, subject, call, trace)
-    failed = _constraints(block.name, block, subject, call, trace)
+    failed = _arguments(block.name, block, call, trace) or _requirements(block, subject, trace)
     if failed is not None:
         return failed
     for rule in block.rules:
@@ -45,7 +45,9 @@ def decide(block: Block, call: Call, target: Target, trace: Trace) -> Evaluation
             return replace(held, disclose=rule.disclose)
         if not rule.allows:
             return Evaluation(Effect.DENY, Reason.RULE_DENIED, rule.name, rule.reason, disclose=rule.disclose)
-        failed = _constraints(rule.name, rule, subject, call, trace)
+        checked = rule.arguments_first  # before `when`
+        failed = None if checked else _arguments(rule.name, rule, call, trace)
+        failed = failed or _requirements(rule, subject, trace)
         if failed is not None:
             return replace(failed, reason_text=failed.reason_text or rule.reason, disclose=rule.disclose)
         return Evaluation(
@@ -107,19 +109,8 @@ def _holds(rule: Rule, subject: Subject, call: Call, trace: Trace) -> Evaluation
     return ALLOWED
 
 
-def _constraints(name: str, of: Block | Rule, subject: Subject, call: Call, trace: Trace) -> Evaluation | None:
-    """The denial by `arguments` or `require`, None where both hold."""
-    failed = _arguments(name, of, call, trace)
-    if failed is not None:
-        return failed
-    for requirement in of.require:
-        failed = _requirement(requirement, subject, trace)
-        if failed is not None:
-            return failed
-    return None
-
-
 def _arguments(name: str, of: Block | Rule, call: Call, trace: Trace) -> Evaluation | None:
+    """The denial by `arguments`, None where they fit or nothing is said of them."""
     if of.arguments is None:
         return None
     violation = of.arguments.check(call.message.arguments)
@@ -131,6 +122,15 @@ def _arguments(name: str, of: Block | Rule, call: Call, trace: Trace) -> Evaluat
     detail = f"{violation.path}: {violation.accepted}"
     trace(f"{name}.arguments", "no", detail)
     return Evaluation(Effect.DENY, Reason.ARGUMENTS_INVALID, name, detail=detail)
+
+
+def _requirements(of: Block | Rule, subject: Subject, trace: Trace) -> Evaluation | None:
+    """The denial by the first entry of `require` that does not hold, None where all do."""
+    for requirement in of.require:
+        failed = _requirement(requirement, subject, trace)
+        if failed is not None:
+            return failed
+    return None
 
 
 def _requirement(requirement: Requirement, subject: Subject, trace: Trace) -> Evaluation | None:

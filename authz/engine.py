@@ -12,18 +12,24 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from msgspec import Struct
+from msgspec.structs import replace
+
+from authz.approval import OWN_ID, approval_request
 from authz.audit import AuditSink, Record
 from authz.conclude import Frame, conclude, least
-from authz.errors import MalformedMessage, StoreError
+from authz.errors import ApprovalError, MalformedMessage, StoreError
 from authz.identity import Identities
+from authz.mcp.exact import canonical_params
 from authz.mcp.message import BodyLimits, decode
 from authz.mcp.reply import ReplyStyle, encode_allowed, encode_denied, encode_malformed, encode_refused
 from authz.model import (
     ANONYMOUS,
     Approval,
     Call,
+    Charge,
     Decision,
     Discharge,
     Disclose,
@@ -41,30 +47,39 @@ from authz.model import (
     Shadowed,
     Step,
 )
+from authz.policy.decide import denied
 from authz.policy.evaluate import evaluate
+from authz.policy.limits import caller_descriptor
 from authz.policy.rules import Policy
 from authz.policy.selection import PolicySet
-from authz.state.store import Attempt, Store
+from authz.state.clients import Client, Openers
+from authz.state.store import Attempt, Owed, Store
 
 _log = logging.getLogger(__name__)
 
 _UNREAD = Message(MessageKind.HTTP, "")
 _NOTHING_READ = Exchange(Era.LEGACY, (_UNREAD,))
 _PAID = Discharge(paid=True)
+_INITIALIZE = "initialize"
+_LONGEST_AGENT = 256  # characters of a User-Agent that tell programs apart
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What of the settings bears on a decision. `challenge` is the WWW-Authenticate value, "" to deny in band."""
+    """What of the settings bears on a decision.
+
+    `challenge` is the WWW-Authenticate value, "" to deny in band. `approval_claim` names the claim by which approver
+    and requester are told apart.
+    """
 
     limits: BodyLimits = field(default_factory=BodyLimits)
     style: ReplyStyle = field(default_factory=ReplyStyle)
     identities: Identities = field(default_factory=Identities)
     challenge: str = ""
+    approval_claim: str = OWN_ID
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True, gc=False):
     """One request as the engine sees it, with nothing charged and nothing written.
 
     `steps` are every block, rule and condition that was tried; `obligations` what would be owed by each message.
@@ -105,6 +120,7 @@ class Engine:
         self._clock = clock
         self._timer = timer
         self._new_id = new_id or _decision_ids()
+        self._openers = Openers()
 
     @property
     def policies(self) -> PolicySet:
@@ -114,6 +130,10 @@ class Engine:
     def swap(self, policies: PolicySet) -> None:
         """Put `policies` in force: one reference, so that every call is decided by one whole set."""
         self._policies = policies
+
+    def configure(self, settings: EngineSettings) -> None:
+        """Decide by `settings` from now on."""
+        self._settings = settings
 
     async def check(self, request: HttpRequest) -> Reply:
         """The reply to `request`; never raises."""
@@ -175,12 +195,16 @@ class Engine:
             principal = settings.identities.identify(request, policy.identity or settings.identities.default)
             calls = self._calls(request, exchange, policy, principal)
             evaluations = [evaluate(policy, policies.baselines, call, steps) for call in calls]
-            discharge = await self._discharge(request, evaluations, peek)
+            discharge = await self._discharge(request, calls, evaluations, peek)
+            if calls[0].message.method == _INITIALIZE and not peek:
+                self._declare(request, calls[0])
         frame = Frame(server, policies.revision, self._discloses(principal), self._new_id)
         decisions = conclude(exchange.messages, evaluations, discharge, frame)
         shadowed: tuple[Shadowed, ...] = ()
         if calls and policies.shadows:
             shadowed = await self._shadow(request, policies, server, calls, peek)
+        if decisions[0].approval is not None and not exchange.batch:
+            exchange = self._opening(request, exchange, calls[0])
         if all(decision.effect is Effect.ALLOW for decision in decisions):
             reply = encode_allowed(exchange, decisions, settings.style)
         else:
@@ -215,16 +239,50 @@ class Engine:
             for message in exchange.messages
         ]
 
-    async def _discharge(self, request: HttpRequest, evaluations: Sequence[Evaluation], peek: bool) -> Discharge | None:
-        """What came of paying; None where the store could not tell."""
-        parts = [evaluation.obligations for evaluation in evaluations]
-        if not any(parts) or any(evaluation.effect is Effect.DENY for evaluation in evaluations):
+    def _declare(self, request: HttpRequest, call: Call) -> None:
+        """Keep what an `initialize` declares: calls of its era do not repeat it."""
+        self._openers.note(_client(request, call), call.message.opens_urls, call.now)
+
+    def _opening(self, request: HttpRequest, exchange: Exchange, call: Call) -> Exchange:
+        """`exchange` with what its client declared when it began."""
+        if exchange.era is not Era.LEGACY or not self._openers.opens(_client(request, call), call.now):
+            return exchange
+        return replace(exchange, messages=(replace(call.message, opens_urls=True),))
+
+    async def _discharge(
+        self, request: HttpRequest, calls: Sequence[Call], evaluations: list[Evaluation], peek: bool
+    ) -> Discharge | None:
+        """What came of paying, None where the store could not tell.
+
+        An evaluation becomes a denial where a person cannot be asked about its call.
+        """
+        if any(evaluation.effect is Effect.DENY for evaluation in evaluations):
             return _PAID  # a denied call consumes nothing
+        if not any(evaluation.obligations for evaluation in evaluations):
+            return _PAID
+        parts: list[Owed] = []
+        for part, (call, evaluation) in enumerate(zip(calls, evaluations, strict=True)):
+            try:
+                parts.append(self._owed(request, part, call, evaluation))
+            except ApprovalError as error:
+                evaluations[part] = denied(error.reason, evaluation.rule, evaluation.reason_text, str(error))
+                return _PAID
         try:
             return await self._store.discharge(Attempt(parts, _repeat_key(request), peek))
         except StoreError as error:
             _log.warning("the store could not tell: %s", error)
             return None
+
+    def _owed(self, request: HttpRequest, part: int, call: Call, evaluation: Evaluation) -> Owed:
+        """What one message owes: its charges, and one request that stands for all approvals."""
+        obligations = evaluation.obligations
+        charges = tuple([one for one in obligations if isinstance(one, Charge)])
+        if len(charges) == len(obligations):
+            return Owed(charges)
+        approvals = [one for one in obligations if isinstance(one, Approval)]
+        params = canonical_params(request.body, part)
+        claim = self._settings.approval_claim
+        return Owed(charges, approval_request(call, evaluation, approvals, params, claim=claim))
 
     async def _shadow(
         self, request: HttpRequest, policies: PolicySet, server: str, calls: Sequence[Call], peek: bool
@@ -249,7 +307,8 @@ class Engine:
         if any(isinstance(one, Approval) for one in evaluation.obligations):
             reason = Reason.APPROVAL_REQUIRED  # nobody is asked
         elif evaluation.obligations:
-            paid = await self._store.discharge(Attempt([evaluation.obligations], peek=peek))
+            charges = tuple(one for one in evaluation.obligations if isinstance(one, Charge))
+            paid = await self._store.discharge(Attempt([Owed(charges)], peek=peek))
             reason = reason if paid.paid else Reason.RATE_LIMITED
         effect = Effect.ALLOW if reason is Reason.ALLOWED else Effect.DENY
         return Shadowed(shadow.file, effect, reason, evaluation.rule)
@@ -311,6 +370,12 @@ class Engine:
 def _unexamined(decision: Decision, reply: Reply) -> Explanation:
     """All there is to say where no message was seen."""
     return Explanation(_NOTHING_READ, ANONYMOUS, (decision,), ((),), (), (), reply)
+
+
+def _client(request: HttpRequest, call: Call) -> Client:
+    """Which program of whose it is, as far as anybody can tell."""
+    agent = request.headers.get("user-agent", "")
+    return call.server, "\n".join(caller_descriptor(call)), agent[:_LONGEST_AGENT]
 
 
 def _repeat_key(request: HttpRequest) -> bytes:

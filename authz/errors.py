@@ -52,6 +52,12 @@ class StoreError(AuthzError):
     reason = Reason.STATE_UNAVAILABLE
 
 
+class ApprovalError(AuthzError):
+    """A person cannot be asked about this call; the text says why and names nothing that the caller sent."""
+
+    reason = Reason.APPROVAL_REFUSED
+
+
 class SettingsError(AuthzError):
     """The settings cannot be used; the text names the setting."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from authz.audit import MAX_ARGUMENTS, MAX_LINE, Record, Redaction, arguments_digest, clip, encode, encode_gap
 from authz.model import (

@@ -5,6 +5,7 @@ import itertools
 from authz.conclude import Frame, conclude, least
 from authz.model import (
     Approval,
+    ApprovalStatus,
     Charge,
     Discharge,
     Disclose,
@@ -15,6 +16,7 @@ from authz.model import (
     MessageKind,
     Obligation,
     Reason,
+    Standing,
 )
 
 LIMIT = Limit("burst", ("s", "burst"), 3, 60.0, "s")
@@ -45,8 +47,16 @@ def test_an_exhausted_limit_denies_with_the_time_to_wait() -> None:
 
 
 def test_a_missing_approval_denies() -> None:
-    found = Discharge(paid=False, approval_missing=True)
-    assert reasons([owing(Approval("r", 60.0))], found) == [Reason.APPROVAL_REQUIRED]
+    standings = [Standing("a", status, 60.0) for status in (ApprovalStatus.PENDING, ApprovalStatus.DENIED)]
+    found = [Discharge(paid=False, standings=(standing,)) for standing in standings]
+    asked = [owing(Approval("r", 60.0))]
+    assert [reasons(asked, one) for one in found] == [[Reason.APPROVAL_REQUIRED], [Reason.APPROVAL_DENIED]]
+
+
+def test_a_grant_does_not_help_where_a_limit_is_exhausted() -> None:
+    granted = Standing("a", ApprovalStatus.GRANTED, 60.0)
+    found = Discharge(paid=False, exhausted=(LIMIT,), retry_after=7.0, standings=(granted,))
+    assert reasons([owing(Approval("r", 60.0), Charge(LIMIT, ()))], found) == [Reason.RATE_LIMITED]
 
 
 def test_one_denied_part_of_a_batch_denies_all() -> None:

@@ -4,10 +4,10 @@ import itertools
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sinks import Sink
 
 from authz.audit import AuditSink, Record
@@ -354,7 +354,7 @@ async def test_a_shadow_policy_may_name_another_identity_source() -> None:
 async def test_a_shadow_policy_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     class ShadowBreaks(MemoryStore):
         async def discharge(self, attempt: Attempt) -> Discharge:
-            owed = next(one for part in attempt.parts for one in part if isinstance(one, Charge))
+            owed = next(one for part in attempt.parts for one in part.charges)
             if owed.limit.key[0].startswith("shadow"):
                 raise RuntimeError("bug")
             return await super().discharge(attempt)

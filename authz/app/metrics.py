@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 
 from authz import __version__
 from authz.app.series import OTHER, Family, Paced, label
+from authz.app.store.failures import Cause
+from authz.app.store.fallback import Outcome
 from authz.audit import Record
 from authz.errors import Problem
 from authz.model import Effect
@@ -38,6 +40,19 @@ class StoreState(Protocol):
     def repeats_size(self) -> int: ...
     @property
     def overflows(self) -> Mapping[str, int]: ...
+
+
+class SharedState(Protocol):
+    """What a store that replicas share tells of itself."""
+
+    @property
+    def up(self) -> bool: ...
+    @property
+    def replicas(self) -> int | None: ...
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]: ...
+    @property
+    def failures(self) -> Mapping[Cause, int]: ...
 
 
 class AuditState(Protocol):
@@ -85,6 +100,14 @@ class Metrics:
             names=3,
             vet=self._vet_target,
         )
+        self._approvals = Family(
+            "mcp_authz_approvals_total",
+            "Requests for approval that calls have filed, and grants that calls have claimed.",
+            ("server", "tool", "event"),
+            registry=self.registry,
+            names=2,
+            vet=self._vet_target,
+        )
         self._shadows = Family(
             "mcp_authz_shadow_decisions_total",
             "What shadow policies would have decided, beside what was done.",
@@ -110,6 +133,13 @@ class Metrics:
             registry=self.registry,
         )
         self._duration = {effect: duration.labels(effect.value) for effect in Effect}
+        # In no registry until there is a shared store: an empty histogram would say that there is one.
+        self.store_duration = Histogram(
+            "mcp_authz_store_duration_seconds",
+            "How long the shared store took to judge an attempt.",
+            buckets=BUCKETS,
+            registry=None,
+        )
         self.in_flight = Gauge("mcp_authz_calls_in_flight", "Checks not yet answered.", registry=self.registry)
         self._state = _State()
         self.registry.register(self._state)
@@ -126,6 +156,9 @@ class Metrics:
             self._malformed.count((decision.detail,))
         for limit in decision.limits:
             self._hits.count((server, target, limit))
+        if decision.approval is not None and (decision.approval.filed or effect is Effect.ALLOW):
+            event = "claimed" if effect is Effect.ALLOW else "requested"
+            self._approvals.count((server, target, event))
         for shadowed in record.shadowed:
             self._shadows.count((server, shadowed.policy, shadowed.effect.value, effect.value))
         return True
@@ -135,6 +168,7 @@ class Metrics:
         self._names = servers
         self._decisions.forget()
         self._hits.forget()
+        self._approvals.forget()
         self._shadows.forget()
 
     def policy_loaded(self, revision: str, problems: Sequence[Problem], when: float | None = None) -> None:
@@ -142,9 +176,18 @@ class Metrics:
         counts = Counter(problem.file for problem in problems)
         self._state.load = _Load(revision, time.time() if when is None else when, dict(counts.most_common(1000)))
 
-    def observe(self, *, store: StoreState | None = None, audit: AuditState | None = None) -> None:
-        """Tell at each scrape what `store` and `audit` say of themselves."""
+    def observe(
+        self,
+        *,
+        store: StoreState | None = None,
+        shared: SharedState | None = None,
+        audit: AuditState | None = None,
+    ) -> None:
+        """Tell at each scrape what these say of themselves; beside `shared`, `store` is this replica's own."""
         self._state.store = store or self._state.store
+        if shared and not self._state.shared:
+            self._state.shared = shared
+            self.registry.register(self.store_duration)
         self._state.audit = audit or self._state.audit
 
     def render(self, accept: str = "") -> tuple[str, bytes]:
@@ -172,6 +215,7 @@ class _State(Collector):
     def __init__(self) -> None:
         self.load: _Load | None = None
         self.store: StoreState | None = None
+        self.shared: SharedState | None = None
         self.audit: AuditState | None = None
 
     def describe(self) -> Iterable[Metric]:
@@ -183,6 +227,8 @@ class _State(Collector):
             yield from _load_metrics(self.load)
         if self.store is not None:
             yield from _store_metrics(self.store)
+        if self.shared is not None:
+            yield from _shared_metrics(self.shared)
         if self.audit is not None:
             yield from _audit_metrics(self.audit)
 
@@ -209,6 +255,23 @@ def _store_metrics(store: StoreState) -> Iterator[Metric]:
     for limit, count in store.overflows.items():
         overflows.add_metric([label(limit)], count)
     yield overflows
+
+
+def _shared_metrics(shared: SharedState) -> Iterator[Metric]:
+    yield GaugeMetricFamily("mcp_authz_store_up", "1 while the shared store judges calls.", value=float(shared.up))
+    if shared.replicas is not None:
+        name = "mcp_authz_store_replicas"
+        yield GaugeMetricFamily(name, "Replicas that share the store, as last known.", value=shared.replicas)
+    name = "mcp_authz_store_attempts_total"
+    attempts = CounterMetricFamily(name, "Attempts to pay, by who judged them.", labels=["outcome"])
+    for outcome, count in shared.outcomes.items():
+        attempts.add_metric([outcome.value], count)
+    yield attempts
+    name = "mcp_authz_store_failures_total"
+    failures = CounterMetricFamily(name, "Times that the shared store could not tell.", labels=["cause"])
+    for cause, count in shared.failures.items():
+        failures.add_metric([cause.value], count)
+    yield failures
 
 
 def _audit_metrics(audit: AuditState) -> Iterator[Metric]:

@@ -1,7 +1,7 @@
 """Settings -> the running service: builds every room, starts and stops them in order. Decides nothing.
 
-Start: policies, audit, operators' side, checks, watcher; only then ready. Stop: not ready, no new checks, those in
-flight answered, then everything else.
+Start: policies, audit, shared store, operators' and approvers' side, checks, watcher; only then ready. Stop: not
+ready, no new checks, those in flight answered, then everything else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from authz.app import wiring
 from authz.app.admin import AdminServer
@@ -25,12 +26,16 @@ from authz.app.policies.directory import owners_for_service
 from authz.app.policies.reload import Loaded, Loader, Watcher, log_load
 from authz.app.settings.settings import Settings
 from authz.app.status import ServiceState
-from authz.audit import AuditSink
+from authz.app.store.guarded import GuardedStore
+from authz.audit import AuditSink, RulingRecord
 from authz.engine import Engine
 from authz.envoy.authorization import Authorization
 from authz.envoy.lane import Lane
-from authz.envoy.transport import GrpcServer
+from authz.envoy.transport import GrpcServer, Transport
 from authz.errors import PolicyError
+
+if TYPE_CHECKING:
+    from authz.app.approvals.server import ApprovalsServer
 
 _log = logging.getLogger("mcp_authz.serve")
 
@@ -83,19 +88,25 @@ class Service:
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
         policies = loaded.policies
-        self._state = ServiceState(loaded, now=time.time())
         self._metrics = Metrics()
-        self._store = wiring.store(settings)
+        store = self._store = wiring.store(settings, self._metrics.store_duration.observe)
+        self._shared = store if isinstance(store, GuardedStore) else None
+        local = store.local if isinstance(store, GuardedStore) else store
+        self._state = ServiceState(loaded, self._shared, now=time.time())
         self._audit = _open_audit(settings)
         audit: Sequence[AuditSink] = (self._audit,) if self._audit else ()
+        told: Sequence[AuditSink] = (self._metrics,)
+        self._approvals = self._approvals_server() if settings.approvals else None
+        if self._approvals:
+            told = (self._metrics, self._approvals.sink)
         self._engine = Engine(
             policies,
             self._store,
-            (self._metrics,) if settings.audit_required else (*audit, self._metrics),
+            told if settings.audit_required else (*audit, *told),
             wiring.engine_settings(settings),
             required=audit if settings.audit_required else (),
         )
-        self._metrics.observe(store=self._store, audit=self._audit)
+        self._metrics.observe(store=local, shared=self._shared, audit=self._audit)
         self._watcher = Watcher(loader, policies, self._engine.swap, self._loaded, memory=loading)
         self._tell_metrics(loaded)
         authorization = Authorization(self._engine, Lane())
@@ -106,13 +117,22 @@ class Service:
             max_body_bytes=settings.max_body_bytes,
             plaintext_ok=settings.plaintext_ok,
             socket_mode=settings.socket_mode,
+            transport=Transport(settings.transport),
         )
 
     async def run(self, say: Callable[[str], None]) -> None:
         """Serve until told to stop; `say` gets the one ready line. Raises SettingsError if it cannot listen."""
         try:
-            async with self._operators() as admin, self._serving() as bound, self._watching(), self._signals():
-                say(self._ready_line(bound, admin))
+            if self._shared:
+                await self._shared.start()
+            async with (
+                self._operators() as admin,
+                self._approvers() as page,
+                self._serving() as bound,
+                self._watching(),
+                self._signals(),
+            ):
+                say(self._ready_line(bound, admin, page))
                 await self._stop.wait()
                 _log.info("draining: calls in flight have %g s", self._settings.drain)
                 self._state.draining = True
@@ -148,6 +168,20 @@ class Service:
             yield str(type(address)(address.host, port))
         finally:
             await admin.stop()
+
+    @contextlib.asynccontextmanager
+    async def _approvers(self) -> AsyncIterator[str]:
+        """Where people approve, "" where they do not."""
+        if self._approvals is None:
+            yield ""
+            return
+        await self._approvals.start()
+        # Only now is the port known, and with it what agents are told.
+        self._engine.configure(wiring.engine_settings(self._settings, self._approvals.url))
+        try:
+            yield self._approvals.url
+        finally:
+            await self._approvals.stop()
 
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[Sequence[str]]:
@@ -206,12 +240,25 @@ class Service:
         self._metrics.set_names(policies.names)
         self._metrics.policy_loaded(policies.revision, policies.problems)
 
-    def _ready_line(self, bound: Sequence[str], admin: str) -> str:
+    def _approvals_server(self) -> ApprovalsServer:
+        # Only a service with a page pays for its HTTP stack: 9 MiB and 0.12 s.
+        from authz.app.approvals.options import from_settings
+        from authz.app.approvals.server import ApprovalsServer
+
+        options = from_settings(self._settings)
+        return ApprovalsServer(self._store, options, registry=self._metrics.registry, audit=self._ruled)
+
+    def _ruled(self, record: RulingRecord) -> None:
+        if self._audit:
+            self._audit.write_ruling(record)
+
+    def _ready_line(self, bound: Sequence[str], admin: str, page: str) -> str:
         policies = self._engine.policies
         number = len(policies.policies) + len(policies.baselines) + sum(map(len, policies.shadows.values()))
         degraded = f", degraded ({counted(len(policies.problems), 'problem')})" if policies.degraded else ""
+        approvals = f"approvals {page}, " if page else ""
         return (
-            f"mcp-authz ready: listening on {', '.join(bound)}, admin {admin}, "
+            f"mcp-authz ready: listening on {', '.join(bound)}, admin {admin}, {approvals}"
             f"{counted(number, 'policy', 'policies')}, revision {policies.revision}{degraded}"
         )
 

@@ -7,18 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from authz import __version__
 from authz.app.policies.reload import Loaded
 from authz.errors import Problem
 
 
+class StoreHealth(Protocol):
+    """What a shared store tells of itself."""
+
+    @property
+    def problem(self) -> str:
+        """Why calls are judged without it, "" where they are not."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """How it stands, fit for JSON."""
+        ...
+
+
 class ServiceState:
     """One service from its start to its end. Not ready until `serving` is set, nor once it drains."""
 
-    def __init__(self, loaded: Loaded, *, now: float) -> None:
+    def __init__(self, loaded: Loaded, store: StoreHealth | None = None, *, now: float) -> None:
         self.serving = False
+        self._store = store
         self.draining = False
         self._loaded = loaded
         self._at = now
@@ -35,9 +49,12 @@ class ServiceState:
         if not self.serving:
             return False, "starting"
         policies = self._loaded.policies
-        if not policies.degraded and not self._loaded.kept:
+        away = self._store.problem if self._store else ""
+        if not policies.degraded and not self._loaded.kept and not away:
             return True, f"ready, revision {policies.revision}"
         lines = [f"ready but degraded, revision {policies.revision}", *map(str, policies.problems)]
+        if away:
+            lines.append(away)
         return True, "\n".join(lines)
 
     def describe(self) -> Mapping[str, Any]:
@@ -49,6 +66,7 @@ class ServiceState:
             "last_load": datetime.fromtimestamp(self._at, UTC).isoformat(timespec="seconds"),
             "kept": self._loaded.kept,
             "degraded": policies.degraded,
+            "state": self._store.describe() if self._store else {"store": "memory"},
             "servers": {
                 **{policy.server: {"file": policy.file, "state": "in force"} for policy in policies.policies.values()},
                 **{server: {"file": "", "state": "broken"} for server in sorted(policies.broken)},

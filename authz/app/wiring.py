@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from authz.app.settings.settings import Settings
+from authz.app.store.guarded import GuardedStore
+from authz.app.store.opening import open_shared
 from authz.audit import DEFAULT_REDACTED, Redaction
 from authz.engine import EngineSettings
 from authz.identity import Identities
@@ -22,18 +26,25 @@ def policy_context(settings: Settings) -> PolicyContext:
     return PolicyContext(identities(settings).claims, frozenset(settings.request_headers), settings.select_by == "host")
 
 
-def engine_settings(settings: Settings) -> EngineSettings:
-    """What bears on a decision."""
+def engine_settings(settings: Settings, approvals_url: str = "") -> EngineSettings:
+    """What bears on a decision; `approvals_url` is where people approve, where the setting of that name says nothing.
+
+    The setting alone is enough where the page is another process's.
+    """
+    page = settings.approvals_url or approvals_url
     return EngineSettings(
         limits=BodyLimits(settings.max_body_bytes, settings.max_body_values),
-        style=ReplyStyle(DenialStyle(settings.denial), settings.disclose, settings.ratelimit_headers),
+        style=ReplyStyle(DenialStyle(settings.denial), settings.disclose, settings.ratelimit_headers, page),
         identities=identities(settings),
         challenge=settings.challenge,
+        approval_claim=settings.approval_claim,
     )
 
 
-def store(settings: Settings) -> MemoryStore:
-    """Where counters live: `settings.state` has one value so far."""
+def store(settings: Settings, observe: Callable[[float], None] | None = None) -> MemoryStore | GuardedStore:
+    """Where counters live; `observe` as of `GuardedStore`. Raises SettingsError where its secrets cannot be read."""
+    if settings.state.shared:
+        return open_shared(settings, observe=observe)
     return MemoryStore(sessions=settings.sessions)
 
 

@@ -73,8 +73,11 @@ def require_free(path: str) -> None:
             raise SettingsError(f"listen: unix:{path}: {_ANSWERED}")
 
 
-def require_free_port(address: Address) -> None:
-    """Raise SettingsError unless the TCP `address` can be bound: gRPC writes why to stderr only, in its own words."""
+def require_free_port(address: Address) -> list[str]:
+    """The hosts, as numbers, at which the TCP `address` can be bound; a name may have several.
+
+    Raises SettingsError where there is none: gRPC writes why to stderr only, in its own words.
+    """
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -86,6 +89,7 @@ def require_free_port(address: Address) -> None:
         other = errno.EADDRNOTAVAIL in refusals
         got = "another" if other else os.strerror(refusals[0]).lower()
         raise SettingsError(f"listen: {address}: expected an address of this machine, got {got}")
+    return [str(place[0]) for (*_, place), refusal in zip(found, refusals, strict=True) if not refusal]
 
 
 def _refusal(family: int, kind: int, protocol: int, _: str, place: Any) -> int:

@@ -6,16 +6,22 @@ The Check itself comes from `authorization`; health is here. Knows no transport.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from authz.envoy.codec import REFUSAL
+
+_log = logging.getLogger(__name__)
+
 # (request, caller): `caller` is the transport peer, `unix` or an address without its port
 Unary: TypeAlias = Callable[[bytes, str], Awaitable[bytes]]
-Stream: TypeAlias = Callable[[bytes, str], AsyncIterator[bytes]]
+Stream: TypeAlias = Callable[[bytes, str], AsyncGenerator[bytes, None]]
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 HEALTH = "grpc.health.v1.Health"
+EXITS = (KeyboardInterrupt, SystemExit, GeneratorExit)  # of the process or of a generator: nobody's failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +35,24 @@ class Methods:
 def methods(check: Unary, health: Health) -> Methods:
     """The Check and the standard health service."""
     return Methods(
-        unary={f"{AUTHORIZATION}/Check": check, f"{HEALTH}/Check": health.check},
+        unary={f"{AUTHORIZATION}/Check": _denying(check), f"{HEALTH}/Check": health.check},
         streams={f"{HEALTH}/Watch": health.watch},
     )
+
+
+def _denying(check: Unary) -> Unary:
+    """`check`, with a denial for whatever it raises: an RPC error is a yes where `failure_mode_allow` is set."""
+
+    async def checked(request: bytes, caller: str) -> bytes:
+        try:
+            return await check(request, caller)
+        except (asyncio.CancelledError, *EXITS):
+            raise
+        except BaseException:  # a panic of a Rust extension is no Exception
+            _log.exception("check: expected an answer, got an error")
+            return REFUSAL
+
+    return checked
 
 
 # HealthCheckResponse.status, https://github.com/grpc/grpc-proto/blob/master/grpc/health/v1/health.proto
@@ -85,7 +106,7 @@ class Health:
         """`Health/Check`."""
         return self._status(request)
 
-    async def watch(self, request: bytes, caller: str) -> AsyncIterator[bytes]:
+    async def watch(self, request: bytes, caller: str) -> AsyncGenerator[bytes, None]:
         """`Health/Watch`: the state now and after each change, until the service stops."""
         told = b""
         while True:

@@ -1,41 +1,63 @@
-"""The methods of `service` on grpc.aio: listening, limits, draining. Takes and gives bytes, and knows no message."""
+"""Where the methods of `service` listen: which transport carries them, whose sockets they are, how they end.
+
+Knows what each transport needs to be told, and nothing of how it works.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
-from urllib.parse import quote, unquote
-
-import grpc  # type: ignore[import-untyped]
-import grpc.aio  # type: ignore[import-untyped]
+import asyncio
+import enum
+import logging
+from collections.abc import Sequence
+from typing import Protocol
 
 from authz.envoy import listen
+from authz.envoy.limits import MIB, Limits, limits
 from authz.envoy.listen import Address
-from authz.envoy.service import Health, Methods, Stream, Unary, methods
+from authz.envoy.service import Health, Methods, Unary, methods
 from authz.errors import SettingsError
 
-MIB = 1 << 20
-# Above what the proxy sends, so that too large a body gets a denial and not an RPC error (gRPC's own default is 4 MiB).
-MIN_MESSAGE = 16 * MIB
-UNIX = "unix"
+_log = logging.getLogger(__name__)
 
 
-def options(max_body_bytes: int) -> list[tuple[str, int]]:
-    """The channel arguments of the server; names are those of grpc_types.h."""
-    return [
-        ("grpc.max_receive_message_length", max(MIN_MESSAGE, max_body_bytes + MIB)),
-        # of one connection; a proxy has one for each of its workers, and its breaker stops at 1024 requests
-        ("grpc.max_concurrent_streams", 1024),
-        ("grpc.max_metadata_size", 16 << 10),  # a proxy sends some 500 bytes; beyond it gRPC begins to refuse
-        ("grpc.absolute_max_metadata_size", 32 << 10),
-        ("grpc.keepalive_time_ms", 60_000),  # a peer that has gone is noticed after 80 s
-        ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        # the default of 5 min closes connections of a proxy that pings more often (connection_keepalive)
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-        ("grpc.so_reuseport", 0),  # else a second service shares the port, and half of the calls, unnoticed
-    ]
+class Transport(enum.StrEnum):
+    """What carries the calls. `NATIVE` is pygrpc-native, five times as fast; `AUTO` takes it where it is installed."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    GRPCIO = "grpcio"
+
+
+class Carrier(Protocol):
+    """A transport. Binding and starting raise OSError; handlers run on the event loop that starts it."""
+
+    def bind_socket(self, path: str) -> None: ...
+    def bind_port(self, host: str, port: int) -> int: ...
+    async def start(self) -> None: ...
+    async def stop(self, grace: float) -> None: ...
+
+
+def carrier(wanted: Transport, served: Methods, of_peers: Limits) -> Carrier:
+    """The transport that is `wanted`, or the best that there is. Raises SettingsError."""
+    if wanted is not Transport.GRPCIO:
+        try:
+            from authz.envoy.transport_native import Native
+        except ImportError as error:
+            if wanted is Transport.NATIVE:
+                raise SettingsError(
+                    f"transport: expected auto or grpcio where pygrpc-native is not installed, got 'native': {error}"
+                ) from error
+            why = f"pygrpc-native is not installed: {error}"
+        else:
+            why = "pygrpc-native is installed" if wanted is Transport.AUTO else "so set"
+            _log.info("transport: native, %s", why)
+            return Native(served, of_peers)
+    else:
+        why = "so set"
+    from authz.envoy.transport_grpcio import Grpcio
+
+    _log.info("transport: grpcio, %s", why)
+    return Grpcio(served, of_peers)
 
 
 class GrpcServer:
@@ -52,26 +74,28 @@ class GrpcServer:
         max_body_bytes: int = 4 * MIB,
         plaintext_ok: bool = False,
         socket_mode: int = 0o660,
+        transport: Transport = Transport.AUTO,
     ) -> None:
         self.bound: tuple[str, ...] = ()
         self._addresses = tuple(addresses)
         self._check = check
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits(max_body_bytes)
         self._plaintext_ok = plaintext_ok
         self._socket_mode = socket_mode
+        self._transport = transport
         self._health = Health()
-        self._server: Any = None
+        self._carrier: Carrier | None = None
         self._sockets: dict[str, tuple[int, int]] = {}
+        self._stopped = asyncio.Event()
 
     async def start(self) -> tuple[str, ...]:
         """Listen on every address, or on none; the addresses as bound, with real ports. Raises SettingsError."""
         for address in self._addresses:
             listen.require_protected(address, self._plaintext_ok)
-        self._server = grpc.aio.server(options=options(self._max_body_bytes))
-        self._server.add_generic_rpc_handlers(_handlers(methods(self._check, self._health)))
+        self._carrier = carrier(self._transport, methods(self._check, self._health), self._limits)
         try:
-            self.bound = tuple([self._bind(address) for address in self._addresses])
-            await self._server.start()
+            self.bound = tuple([self._bind(self._carrier, address) for address in self._addresses])
+            await self._carrier.start()
         except BaseException:
             await self.stop(0)
             raise
@@ -84,66 +108,36 @@ class GrpcServer:
     async def stop(self, grace: float) -> None:
         """Take no more calls, answer those in flight within `grace` seconds, cancel the rest, remove the sockets."""
         self._health.close()
-        if self._server is not None:
-            await self._server.stop(grace)
-        for path, mine in self._sockets.items():
+        for path, mine in self._sockets.items():  # first, so that nobody comes who would be turned away
             listen.remove(path, mine)
         self._sockets.clear()
+        if self._carrier is not None:
+            await self._carrier.stop(grace)
+        self._stopped.set()
 
     async def wait(self) -> None:
         """Return when the server has stopped."""
-        await self._server.wait_for_termination()
+        await self._stopped.wait()
 
-    def _bind(self, address: Address) -> str:
+    def _bind(self, on: Carrier, address: Address) -> str:
         if not address.path:
-            listen.require_free_port(address)
-            host = f"[{address.host}]" if ":" in address.host else address.host
-            return f"{host}:{self._add_port(f'{host}:{address.port}', address)}"
+            return self._bind_port(on, address)
         listen.require_free(address.path)
         bound = listen.private(address.path)
-        with listen.permissions(self._socket_mode):  # gRPC binds in this call
-            self._add_port(f"unix:{quote(bound)}", address)
+        try:
+            with listen.permissions(self._socket_mode):  # transports bind in this call
+                on.bind_socket(bound)
+        except OSError as error:
+            raise SettingsError(f"listen: {address}: expected a path to bind, got {error}") from error
         self._sockets[address.path] = listen.publish(bound, address.path)
         return f"unix:{address.path}"
 
-    def _add_port(self, target: str, address: Address) -> int:
+    def _bind_port(self, on: Carrier, address: Address) -> str:
+        port = address.port
         try:
-            port: int = self._server.add_insecure_port(target)
-        except RuntimeError as error:
+            for host in listen.require_free_port(address):
+                port = on.bind_port(host, port)
+        except OSError as error:
             raise SettingsError(f"listen: {address}: expected a free address of this machine, got another") from error
-        return port
-
-
-def _handlers(served: Methods) -> tuple[grpc.GenericRpcHandler, ...]:
-    """`served` as gRPC wants it. Without serializers it hands over bytes."""
-    services: dict[str, dict[str, Any]] = defaultdict(dict)
-    for name, unary in served.unary.items():
-        service, method = name.split("/")
-        services[service][method] = grpc.unary_unary_rpc_method_handler(_unary(unary))
-    for name, stream in served.streams.items():
-        service, method = name.split("/")
-        services[service][method] = grpc.unary_stream_rpc_method_handler(_stream(stream))
-    return tuple(grpc.method_handlers_generic_handler(service, found) for service, found in services.items())
-
-
-def _unary(handler: Unary) -> Any:
-    async def handle(request: bytes, context: Any) -> bytes:
-        return await handler(request, caller_of(context.peer()))
-
-    return handle
-
-
-def _stream(handler: Stream) -> Any:
-    async def handle(request: bytes, context: Any) -> AsyncIterator[bytes]:
-        async for message in handler(request, caller_of(context.peer())):
-            yield message
-
-    return handle
-
-
-def caller_of(peer: str) -> str:
-    """gRPC's name of a peer, such as `ipv6:%5B::1%5D:50000` -> its address without the port, or `unix`."""
-    family, _, place = peer.partition(":")
-    if family not in ("ipv4", "ipv6"):
-        return UNIX if family == "unix" else peer
-    return unquote(place).rpartition(":")[0].strip("[]")
+        shown = f"[{address.host}]" if ":" in address.host else address.host
+        return f"{shown}:{port}"

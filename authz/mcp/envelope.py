@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from authz.mcp.exact import ELICITATION_KEY
 from authz.mcp.flaw import Flaw, invalid_params, invalid_request
 from authz.mcp.headers import VERSION_HEADER, check_mirrors, era_of
 from authz.mcp.members import Members
@@ -104,17 +105,20 @@ def _call(
         raise invalid_request(
             Flaw.DOUBTFUL_TEXT, "message: expected names without '!' in a body that is not sent as bytes"
         )
+    continues, answered = _continues(params) if era is Era.MODERN else (False, False)
     message = Message(
         MessageKind.REQUEST if request else MessageKind.NOTIFICATION,
         method,
         value.get("id"),
         targets or _ITSELF.get(method) or (Target(TargetKind.METHOD, method),),
         arguments,
-        era is Era.MODERN and _continues(params),
+        continues,
         known.reference_only,
         method == "tools/call" and params.get("task") is not None,
         _log_level(method, params, meta),
         doubtful,
+        _opens_urls(params.get("capabilities") if method == "initialize" else meta.get(META_CAPABILITIES)),
+        answered,
     )
     return message, era
 
@@ -155,15 +159,28 @@ def _refuse_bare(meta: JsonObject) -> None:
         )
 
 
-def _continues(params: JsonObject) -> bool:
-    """Whether this repeats a call with what the server asked for (2026-07-28, patterns/mrtr)."""
+def _opens_urls(capabilities: object) -> bool:
+    """Whether the client declares elicitation by URL (2025-11-25 and 2026-07-28, client/elicitation)."""
+    elicitation = capabilities.get("elicitation") if type(capabilities) is dict else None
+    return type(elicitation) is dict and type(elicitation.get("url")) is dict
+
+
+def _continues(params: JsonObject) -> tuple[bool, bool]:
+    """Whether this repeats a call with what the server asked for, and whether with what this service asked for.
+
+    Only an answer to the service's own elicitation, and nothing beside it, is no continuation: the server asked for
+    nothing (2026-07-28, patterns/mrtr).
+    """
     answers = params.get("inputResponses", NOTHING)
     state = params.get("requestState", "")
     if type(answers) is not dict and answers is not NOTHING:
         raise invalid_params("params.inputResponses: expected an object")
     if type(state) is not str:
         raise invalid_params("params.requestState: expected a string")
-    return answers is not NOTHING or "requestState" in params
+    if answers is NOTHING and "requestState" not in params:
+        return False, False
+    answered = ELICITATION_KEY in answers
+    return len(answers) > answered or not answered or "requestState" in params, answered
 
 
 def _log_level(method: str, params: JsonObject, meta: JsonObject) -> str:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from authz.errors import MalformedMessage
 from authz.mcp import wording
+from authz.mcp.elicitation import elicitation
 from authz.mcp.ratelimit_headers import encode_quotas
 from authz.model import (
     HTTP_STREAM,
@@ -57,11 +60,21 @@ class DenialStyle(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReplyStyle:
-    """How answers look. `disclose` is the most that the text of a malformed request tells; decisions carry theirs."""
+    """How answers look. `disclose` is the most that the text of a malformed request tells; decisions carry theirs.
+
+    `approvals_url` is where people approve, without the request's id; "" where no address of it is known.
+    """
 
     denial: DenialStyle = DenialStyle.TOOL_RESULT
     disclose: Disclose = Disclose.FULL
     ratelimit_headers: bool = False
+    approvals_url: str = ""
+
+    def page(self, decision: Decision) -> str:
+        """The page of the request that the decision waits for, "" where there is none."""
+        if not self.approvals_url or decision.approval is None or not decision.approval.id:
+            return ""
+        return f"{self.approvals_url}/requests/{decision.approval.id}"
 
 
 def encode_allowed(exchange: Exchange, decisions: Sequence[Decision], style: ReplyStyle) -> Reply:
@@ -100,7 +113,10 @@ def encode_denied(
         or (decisive.reason is Reason.UNAUTHENTICATED and bool(challenge))  # RFC 6750 section 3
     )
     as_result = style.denial is DenialStyle.TOOL_RESULT and not by_status
-    answers = [_answer(message, decision, as_result) for message, decision in asked] or [_error(None, decisive)]
+    answers = [
+        _elicit(exchange, message, decision, style, by_status) or _answer(message, decision, style, as_result)
+        for message, decision in asked
+    ] or [_error(None, decisive, style)]
     headers = [_JSON]
     wait = max(map(wording.retry_seconds, decisions)) if decisive.disclose is not Disclose.CODE else 0
     if wait:
@@ -162,24 +178,37 @@ def _status(carrier: Message, reason: Reason, challenge: str) -> int:
     return 405 if stream and reason is not Reason.ORIGIN_DENIED else 403
 
 
-def _answer(message: Message, decision: Decision, as_result: bool) -> dict[str, Any]:
+def _elicit(
+    exchange: Exchange, message: Message, decision: Decision, style: ReplyStyle, by_status: bool
+) -> dict[str, Any] | None:
+    """The answer that sends the client's user to the approval's page, None where the client is to be told in text."""
+    if by_status or message.method != "tools/call" or decision.disclose is Disclose.CODE:
+        return None
+    asked = elicitation(exchange, message, decision, style.page(decision))
+    return None if asked is None else {"jsonrpc": "2.0", "id": message.id, **asked}
+
+
+def _answer(message: Message, decision: Decision, style: ReplyStyle, as_result: bool) -> dict[str, Any]:
     # The caller of a task-augmented call expects a CreateTaskResult, which a tool result is not (2025-11-25, tasks).
     if not as_result or message.method != "tools/call" or message.wants_task:
-        return _error(message.id, decision)
+        return _error(message.id, decision, style)
+    page = style.page(decision)
     return {
         "jsonrpc": "2.0",
         "id": message.id,
         "result": {
             "resultType": "complete",  # required from 2026-07-28 on, ignored before
-            "content": [{"type": "text", "text": wording.text(decision)}],
+            "content": [{"type": "text", "text": wording.text(decision, page)}],
             "isError": True,
-            "_meta": {wording.DECISION_KEY: wording.data(decision)},
+            "_meta": {wording.DECISION_KEY: wording.data(decision, page)},
         },
     }
 
 
-def _error(id_: MessageId, decision: Decision) -> dict[str, Any]:
-    return _jsonrpc(id_, _CODES.get(decision.reason, DENIED), wording.text(decision), wording.data(decision))
+def _error(id_: MessageId, decision: Decision, style: ReplyStyle) -> dict[str, Any]:
+    page = style.page(decision)
+    code = _CODES.get(decision.reason, DENIED)
+    return _jsonrpc(id_, code, wording.text(decision, page), wording.data(decision, page))
 
 
 def _jsonrpc(id_: MessageId, code: int, text: str, told: dict[str, Any]) -> dict[str, Any]:
@@ -201,6 +230,8 @@ def _metadata(exchange: Exchange, decision: Decision) -> dict[str, Any]:
         "rule": decision.rule,
         "revision": decision.revision,
     }
+    if decision.approval:
+        found["approval"] = decision.approval.id
     if decision.quotas:
         found["quota_left"] = min(quota.remaining for quota in decision.quotas)
     if exchange.batch:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from authz.model import Decision, Disclose, MessageKind, Reason, TargetKind
+from authz.model import Decision, Disclose, MessageKind, Reason, Standing, TargetKind
 
 # Reverse DNS as MCP wants it; a second label `mcp` or `modelcontextprotocol` would be reserved (2025-11-25, `_meta`).
 DECISION_KEY: Final = "io.github.mcp-authz/decision"
@@ -30,6 +30,8 @@ _HEADLINES: Final = {
     Reason.ORIGIN_DENIED: "Denied by policy: requests from this origin are not allowed.",
     Reason.RATE_LIMITED: "Rate limit reached: {it} was not executed.",
     Reason.APPROVAL_REQUIRED: "Approval required: a person must approve this call of {it} first; it was not executed.",
+    Reason.APPROVAL_DENIED: "Denied by a person: this call of {it} was not approved.",
+    Reason.APPROVAL_REFUSED: "Denied by policy: {it} needs an approval, and no person can be asked about this call.",
     Reason.UNAUTHENTICATED: "Denied by policy: {it} needs a verified identity that this request does not have.",
     Reason.NO_POLICY: "Denied: no policy governs this server.",
     Reason.POLICY_INVALID: "Denied: the policy of this server could not be loaded.",
@@ -49,6 +51,7 @@ _FLAWS: Final = {
 }
 _UNREADABLE: Final = "Malformed request"
 _TRANSIENT: Final = frozenset((Reason.BUSY, Reason.STATE_UNAVAILABLE, Reason.AUDIT_UNAVAILABLE, Reason.INTERNAL))
+_WAITING: Final = frozenset((Reason.APPROVAL_REQUIRED, Reason.APPROVAL_DENIED))
 _KINDS: Final = {TargetKind.TOOL: "tool", TargetKind.PROMPT: "prompt", TargetKind.RESOURCE: "resource"}
 
 
@@ -77,8 +80,11 @@ def flaw_text(reason: Reason, flaw: str, decision_id: str) -> str:
     return f"{_FLAWS.get(reason, _UNREADABLE)}: {_sentence(flaw)} Decision id: {decision_id}."
 
 
-def text(decision: Decision) -> str:
-    """What a model reads: what was denied, by which rule, what would be accepted, and when to try again."""
+def text(decision: Decision, page: str = "") -> str:
+    """What a model reads: what was denied, by which rule, what would be accepted, and when to try again.
+
+    `page` is where a person can approve the call, "" where there is no such page.
+    """
     last = f"Decision id: {decision.id}."
     if decision.disclose is Disclose.CODE:
         return f"Denied by policy ({decision.reason}). {last}"
@@ -95,11 +101,16 @@ def text(decision: Decision) -> str:
             parts.append(f"Limit: {', '.join(decision.limits)}.")
         if decision.rule:
             parts.append(f"Rule: {decision.rule}.")
-    parts += (_advice(decision), last)
+    parts += (*_approval(decision, page, full), _advice(decision), last)
     return " ".join(parts)
 
 
-def data(decision: Decision) -> dict[str, Any]:
+def invitation(decision: Decision) -> str:
+    """What the client shows to its user beside the address of the approval's page."""
+    return f"{headline(decision.reason, _subject(decision, named=True))} Open the page to see what would run."
+
+
+def data(decision: Decision, page: str = "") -> dict[str, Any]:
     """The same for programs; members that have nothing to say are left out."""
     found: dict[str, Any] = {"decisionId": decision.id, "reason": decision.reason.value}
     if decision.disclose is Disclose.CODE or decision.reason is Reason.NOT_EXECUTED:
@@ -109,11 +120,40 @@ def data(decision: Decision) -> dict[str, Any]:
     wait = retry_seconds(decision)
     if wait:
         found["retryAfterMs"] = wait * 1000
+    if decision.approval and decision.reason in _WAITING:
+        found["approval"] = _approval_data(decision, decision.approval, page)
     if decision.disclose is Disclose.FULL:
         known = (("server", decision.server), ("target", _target(decision)), ("rule", decision.rule))
         found.update((name, value) for name, value in (*known, ("detail", decision.detail)) if value)
         if decision.limits:
             found["limits"] = list(decision.limits)
+    return found
+
+
+def _approval(decision: Decision, page: str, full: bool) -> list[str]:
+    """Where an approval stands: its reference, how long it waits, who decides and where; or what a person said."""
+    approval = decision.approval
+    if approval is None or decision.reason not in _WAITING:
+        return []
+    if decision.reason is Reason.APPROVAL_DENIED:
+        return [f"Comment: {_sentence(approval.comment)}"] if approval.comment else []
+    parts = [f"Approval {approval.id} is pending."] if approval.id else []
+    if full and decision.approvers:
+        parts.append(f"Approvers: {', '.join(decision.approvers)}.")
+    if page:
+        parts.append(f"Page for the approver: {page} .")
+    return parts
+
+
+def _approval_data(decision: Decision, approval: Standing, page: str) -> dict[str, Any]:
+    expires = math.ceil(approval.expires_in * 1000)
+    found: dict[str, Any] = {"id": approval.id, "status": approval.status.value, "expiresInMs": expires}
+    if page:
+        found["url"] = page
+    if decision.disclose is Disclose.FULL and decision.approvers:
+        found["approvers"] = list(decision.approvers)
+    if approval.comment:
+        found["comment"] = approval.comment
     return found
 
 
@@ -138,7 +178,9 @@ def _advice(decision: Decision) -> str:
     if reason is Reason.RATE_LIMITED:
         return f"Retry after {retry_seconds(decision)} s."
     if reason is Reason.APPROVAL_REQUIRED:
-        return "Send the same call again once it is approved."
+        wait = math.ceil(decision.approval.expires_in) if decision.approval else 0
+        within = f" within {wait} s" if wait else ""
+        return f"Send exactly the same call again once it is approved{within}; any change needs another approval."
     if reason in _TRANSIENT:
         return "It may be retried later."
     return "Do not retry it unchanged."

@@ -6,10 +6,14 @@ Constraints of the chosen rule deny instead of selecting another one (policies/R
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
+from collections.abc import Iterable
 
-from authz.model import Call, Effect, Evaluation, Obligation, Reason, Step, Target
+from msgspec.structs import replace
+
+from authz.model import Call, Charge, Effect, Evaluation, Reason, Step, Target
 from authz.policy.conditions.condition import Match, Subject
+from authz.policy.limits import LimitRule
 from authz.policy.rules import Block, Requirement, Rule
 
 ALLOWED = Evaluation(Effect.ALLOW, Reason.ALLOWED)
@@ -50,16 +54,38 @@ def decide(block: Block, call: Call, target: Target, trace: Trace) -> Evaluation
         failed = failed or _requirements(rule, subject, trace)
         if failed is not None:
             return replace(failed, reason_text=failed.reason_text or rule.reason, disclose=rule.disclose)
+        charges = charge(rule.limits, rule.name, call, target, trace)
+        if isinstance(charges, Evaluation):
+            return replace(charges, disclose=rule.disclose)
         return Evaluation(
             Effect.ALLOW,
             Reason.ALLOWED,
             rule.name,
             rule.reason,
             target=block.key,
-            obligations=_owed(rule, call, target),
+            obligations=charges if rule.approval is None else (rule.approval, *charges),
             disclose=rule.disclose,
         )
     return None
+
+
+def charge(
+    limits: Iterable[LimitRule], rule: str, call: Call, target: Target, trace: Trace
+) -> tuple[Charge, ...] | Evaluation:
+    """What is owed to `limits`, or the denial by `rule` where the cost of one of them cannot be told.
+
+    A cost that is no finite number above 0 is no reason to let a call through for less (policies/README.md 6).
+    """
+    charges = []
+    for limit in limits:
+        owed = limit.charge(call, target)
+        if owed is None:
+            trace(limit.name, "failed", "cost gives no finite number above 0")
+            return denied(Reason.CONDITION_FAILED, rule, "the cost of the call could not be evaluated", limit.accepts)
+        if not isinstance(limit.cost, float):
+            trace(limit.name, "costs", f"{owed.cost!r}".removesuffix(".0"))
+        charges.append(owed)
+    return tuple(charges)
 
 
 def _would_allow(block: Block, subject: Subject, call: Call, trace: Trace) -> Evaluation | None:
@@ -70,7 +96,7 @@ def _would_allow(block: Block, subject: Subject, call: Call, trace: Trace) -> Ev
     """
     for rule in block.rules:
         undecided = rule.when is not None and rule.when.reads_arguments
-        asked = replace(rule, arguments_first=False, when=None if undecided else rule.when)
+        asked = dataclasses.replace(rule, arguments_first=False, when=None if undecided else rule.when)
         held = _holds(asked, subject, call, trace)
         if held is None or (undecided and not rule.allows):
             continue
@@ -143,11 +169,6 @@ def _requirement(requirement: Requirement, subject: Subject, trace: Trace) -> Ev
         return denied(Reason.CONDITION_FAILED, requirement.name, "a requirement could not be evaluated")
     trace(requirement.name, "no", requirement.reason)
     return Evaluation(Effect.DENY, Reason.REQUIREMENT_FAILED, requirement.name, requirement.reason)
-
-
-def _owed(rule: Rule, call: Call, target: Target) -> tuple[Obligation, ...]:
-    charges = tuple(limit.charge(call, target.name) for limit in rule.limits)
-    return charges if rule.approval is None else (rule.approval, *charges)
 
 
 def denied(reason: Reason, rule: str, text: str, detail: str = "") -> Evaluation:

@@ -7,8 +7,9 @@ says is `decide`'s business. Once a block is chosen nothing falls through to ano
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from urllib.parse import unquote
+
+from msgspec.structs import replace
 
 from authz.model import (
     CLIENT_RESPONSE,
@@ -18,6 +19,7 @@ from authz.model import (
     HTTP_STREAM,
     Approval,
     Call,
+    Charge,
     Effect,
     Evaluation,
     Reason,
@@ -26,7 +28,7 @@ from authz.model import (
     TargetKind,
 )
 from authz.names import is_doubtful
-from authz.policy.decide import ALLOWED, CONTINUATION, Trace, decide, denied
+from authz.policy.decide import ALLOWED, CONTINUATION, Trace, charge, decide, denied
 from authz.policy.index import Index
 from authz.policy.rules import Block, Policy, Rule
 from authz.policy.uri import is_ambiguous, without_tail
@@ -61,13 +63,15 @@ def evaluate(policy: Policy, baselines: Sequence[Policy], call: Call, steps: lis
     evaluation = combine(parts)
     if evaluation.effect is Effect.DENY or call.message.method != "tools/call":
         return evaluation
-    shared = [
-        limit.rule.charge(call, target.name)
-        for one in (policy, *baselines)
-        for limit in one.limits
-        for target in call.message.targets
-        if limit.tools is None or limit.tools.find(target.name)
-    ]
+    shared: list[Charge] = []
+    for one in (policy, *baselines):
+        for target in call.message.targets:
+            for limit in one.limits:
+                if limit.tools is None or limit.tools.find(target.name):
+                    charges = charge([limit.rule], limit.rule.name, call, target, trace)
+                    if isinstance(charges, Evaluation):
+                        return replace(charges, target=evaluation.target, disclose=evaluation.disclose)
+                    shared += charges
     return replace(evaluation, obligations=(*evaluation.obligations, *shared)) if shared else evaluation
 
 

@@ -70,16 +70,26 @@ class Index(Generic[B]):
             return (block,)
         if not self.globs:
             return ()
-        matching = self._matching(name)
-        if len(matching) > 1:
-            matching = [glob for glob in matching if not any(is_nested(other, glob) for other in matching)]
-        return tuple(self.globs[glob] for glob in matching)
+        return tuple(self.globs[glob] for glob in _innermost(self._matching(name)))
 
     def find_all(self, name: str) -> tuple[B, ...]:
         """Every block that matches `name`, nested or not: how a baseline applies (policies/README.md 7)."""
         exact = self.exact.get(name)
         found = [self.globs[glob] for glob in self._matching(name)]
         return tuple(found) if exact is None else (exact, *found)
+
+    def within(self, glob: str) -> tuple[B, ...]:
+        """The blocks that govern some of the names that `glob` matches in place of those that govern all of them."""
+        if "*" not in glob:
+            return ()
+        matching = self._matching(glob)
+        outer = _innermost(matching)
+        found = [block for name, block in self.exact.items() if glob_matches(glob, name)]
+        for name, block in self.globs.items():
+            # One that crosses those that govern all of them only comes beside these.
+            if name not in matching and any(is_nested(name, one) for one in outer) and _overlap(name, glob):
+                found.append(block)
+        return tuple(found)
 
     def crossing(self) -> Iterable[tuple[str, str]]:
         """Pairs of globs that can match one name without one being nested in the other; `validate` warns of them."""
@@ -96,6 +106,13 @@ class Index(Generic[B]):
                 candidates = self._by_ends.get((name[:first], name[len(name) - last :]), ())
                 found += [glob for glob in candidates if glob_matches(glob, name)]
         return found
+
+
+def _innermost(globs: list[str]) -> list[str]:
+    """Those in which no other is nested."""
+    if len(globs) < 2:
+        return globs
+    return [glob for glob in globs if not any(is_nested(other, glob) for other in globs)]
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -63,7 +63,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class SharedLimit:
-    """An entry of `limits`: one counter over several tools. `tools` is None for every call of a tool."""
+    """An entry of `limits`: one limit over several tools. `tools` is None for every call of a tool."""
 
     rule: LimitRule
     tools: Index[bool] | None

@@ -1,4 +1,4 @@
-"""The embedded store: obligations -> a discharge, from counters in this process's memory.
+"""The embedded store: obligations -> a discharge, from counters and requests for approval in this process's memory.
 
 Knows no event loop: `discharge` never suspends, so in one thread each attempt is atomic. What is owed is looked at as a
 whole first and only then charged, so a refusal has nothing to take back. It makes no reference cycles.
@@ -7,24 +7,31 @@ whole first and only then charged, so a refusal has nothing to take back. It mak
 from __future__ import annotations
 
 import math
+import secrets
 import time
-from collections.abc import Callable, Mapping
-from itertools import chain, islice
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 from authz.errors import StoreError
-from authz.model import Charge, Discharge, Limit, Quota
-from authz.state.repeats import Repeats, identify
-from authz.state.store import Attempt, Store
-from authz.state.table import Table, Usage
-from authz.state.window import Counter
+from authz.model import ApprovalRecord, ApprovalRequest, Charge, Discharge, Ruling, Standing
+from authz.state.approvals import FILING_LIMIT, PENDING_LIMIT
+from authz.state.counters import Counters, quotas, refusals
+from authz.state.filing import charged_by, put_back, take_back
+from authz.state.ledger import Ledger
+from authz.state.repeats import Repeats
+from authz.state.standings import Standings, look_up
+from authz.state.store import Approvals, Attempt, Store, Usage
+from authz.state.table import Table
 
-_NOTHING_OWED = Discharge(paid=True)
+_NO_STANDING: tuple[Standing | None, ...] = (None,)
 
 
-class MemoryStore(Store):
-    """Limits that hold in this process alone and are empty when it starts.
+class MemoryStore(Store, Approvals):
+    """Limits and approvals that hold in this process alone and are empty when it starts.
 
-    `clock` gives monotonic seconds; where it goes back time stands still for that step and then runs on.
+    `clock` gives monotonic seconds; where it goes back time stands still for that step and then runs on. `wall` gives
+    seconds since the epoch: read once for the windows that are aligned to UTC, else only for people. `new_id` names a
+    request.
     `sessions` is the setting of that name (policies/README.md 6). `max_counters` bounds the table of verified callers,
     `max_anonymous` the one of all others, `max_values` the counters that one caller gets at one limit by its choice of
     tool names and arguments (the bound that keeps one caller from filling the table for all).
@@ -38,6 +45,8 @@ class MemoryStore(Store):
         self,
         clock: Callable[[], float] = time.monotonic,
         *,
+        wall: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(16),
         sessions: int = 10,
         max_counters: int = 100_000,
         max_anonymous: int = 50_000,
@@ -46,67 +55,110 @@ class MemoryStore(Store):
         max_repeats: int = 50_000,
     ) -> None:
         self._clock = clock
+        self._wall = wall
+        self._new_id = new_id
         self._read = clock()
         self._back = 0.0
-        # One each for verified and anonymous callers, indexed by `Charge.anonymous`.
-        self._tables = (Table(max_counters, sessions, max_values), Table(max_anonymous, sessions, max_values))
+        epoch = wall() - self._read
+        self._counters = Counters(
+            Table(max_counters, sessions, max_values, epoch), Table(max_anonymous, sessions, max_values, epoch)
+        )
+        # One each for verified and anonymous callers.
         self._repeats = (Repeats(repeat_window, max_repeats), Repeats(repeat_window, max_repeats))
+        self._ledger = Ledger()
         self._closed = False
 
     async def discharge(self, attempt: Attempt) -> Discharge:
         """Pay all of `attempt` or nothing; raises StoreError once closed, and for a cost that is no positive number."""
-        if self._closed:
-            raise StoreError("memory store: expected it open, got a call after close")
-        charges, missing = _read(attempt)
-        if not charges:
-            return Discharge(paid=False, approval_missing=True) if missing else _NOTHING_OWED
-
         now = self._now()
+        charges, requests = _read(attempt)
+        if not charges and not requests:
+            return Discharge(paid=True, standings=_NO_STANDING * len(attempt.parts))
+        repeats = self._repeats[(charges or requests)[0].anonymous]
+        known = repeats.recall(attempt.repeat_key, now) if attempt.repeat_key else None
+        found = look_up(self._ledger, attempt.parts, known, now) if requests else None
+        if found is not None and not found.granted:
+            return self._ask(attempt, charges, found, now)
+
+        owed = self._counters.owed(charges, known, now)
+        filings = take_back(found.claims, self._counters.places(charges, now), now) if found is not None else []
+        exhausted, retry_after = refusals(owed, now)
+        paid = not exhausted
+        if attempt.peek or not paid:
+            put_back(filings)
+            self._counters.leave()
+        else:
+            charged = self._counters.charge(owed, now)
+            if found is not None:
+                for filed in found.claims:
+                    self._ledger.claim(filed, now)
+            if attempt.repeat_key and (charged or (found is not None and found.claims)):
+                repeats.remember(attempt.repeat_key, charges, found.claimed if found is not None else (), now)
+        standings = tuple(found.parts) if found is not None else _NO_STANDING * len(attempt.parts)
+        return Discharge(paid, exhausted, retry_after, quotas(owed, now), standings)
+
+    def note(self, attempt: Attempt) -> None:
+        """Count the charges of `attempt`, which another store has paid, whether or not they fit here.
+
+        So a replica goes on from what it knew when the shared store is away. The requests of `attempt` are not looked
+        at: grants are claimed in the shared store alone. Raises StoreError as `discharge` does.
+        """
+        now = self._now()
+        charges, _ = _read(attempt)
+        if not charges:
+            return
         repeats = self._repeats[charges[0].anonymous]
         known = repeats.recall(attempt.repeat_key, now) if attempt.repeat_key else None
-        owed: dict[Counter, float] = {}
-        for charge in charges:
-            cost = charge.cost
-            if known:
-                identity = identify(charge)
-                covered = min(cost, known.get(identity, 0.0))
-                known[identity] = known.get(identity, 0.0) - covered
-                cost -= covered
-            for counter in self._tables[charge.anonymous].find(charge, now):
-                owed[counter] = owed.get(counter, 0.0) + cost
+        if self._counters.charge(self._counters.owed(charges, known, now), now) and attempt.repeat_key:
+            repeats.remember(attempt.repeat_key, charges, (), now)
 
-        exhausted: dict[tuple[str, ...], Limit] = {}
-        retry_after = 0.0
-        for counter, cost in owed.items():
-            # A repeat that was paid passes, even if `max` has become less.
-            if counter.used(now) + cost > counter.most and cost:
-                exhausted[counter.limit.key] = counter.limit
-                retry_after = max(retry_after, counter.wait(now, cost))
-        paid = not exhausted and not missing
-        charged = [counter for counter, cost in owed.items() if cost] if paid and not attempt.peek else []
-        for counter in charged:
-            counter.add(now, owed[counter])
-        for table in self._tables:
-            table.settle(charged)
-        if charged and attempt.repeat_key:
-            repeats.remember(attempt.repeat_key, charges, now)
-        return Discharge(paid, tuple(exhausted.values()), retry_after, missing, _quotas(owed, now))
+    async def usage(self, most: int = 1_000) -> tuple[Usage, ...]:
+        """Up to `most` counters in use now, verified callers' first; no more than ten times as many are looked at."""
+        return tuple(islice(self._counters.usage(self._now(), 10 * most), most))
+
+    async def reset(self, server: str, limit: str = "") -> int:
+        """Forget the counters of the limit named `limit` of `server` ("": of all its limits); how many there were."""
+        self._now()
+        return self._counters.reset(server, limit)
+
+    async def records(self, *, most: int = 200) -> tuple[ApprovalRecord, ...]:
+        """Up to `most` requests that wait, serve or have ended in the last day, the newest first."""
+        return tuple(filed.record for filed in islice(self._ledger.newest(self._now()), most))
+
+    async def record(self, id_: str) -> ApprovalRecord | None:
+        """The request `id_`, None if there is none."""
+        filed = self._ledger.get(id_, self._now())
+        return filed.record if filed is not None else None
+
+    async def submit(self, id_: str, ruling: Ruling) -> ApprovalRecord | None:
+        """Add `ruling` if the request still waits; the request afterwards, None if there is none."""
+        now = self._now()
+        filed = self._ledger.get(id_, now)
+        if filed is None:
+            return None
+        self._ledger.rule(filed, ruling, now, self._wall())
+        return filed.record
+
+    async def changes(self) -> int:
+        """A number that grows whenever any request is filed, decided, claimed or expires."""
+        self._now()
+        return self._ledger.changes
 
     async def close(self) -> None:
         """Forget everything; whatever is asked afterwards raises StoreError."""
         self._closed = True
-        for kept in (*self._tables, *self._repeats):
+        for kept in (self._counters, self._ledger, *self._repeats):
             kept.clear()
 
     @property
     def size(self) -> int:
         """Counters kept for verified callers."""
-        return self._tables[False].size
+        return self._counters.tables[False].size
 
     @property
     def anonymous_size(self) -> int:
         """Counters kept for anonymous callers."""
-        return self._tables[True].size
+        return self._counters.tables[True].size
 
     @property
     def repeats_size(self) -> int:
@@ -116,55 +168,67 @@ class MemoryStore(Store):
     @property
     def overflowed(self) -> int:
         """Charges so far that found their table full and were judged by the counter that newcomers share."""
-        return sum(table.overflowed for table in self._tables)
+        return sum(table.overflowed for table in self._counters.tables)
 
     @property
     def overflows(self) -> Mapping[str, int]:
         """`overflowed` by the name of the limit."""
-        verified, anonymous = (table.overflows for table in self._tables)
+        verified, anonymous = (table.overflows for table in self._counters.tables)
         return {name: verified.get(name, 0) + anonymous.get(name, 0) for name in verified | anonymous}
 
-    def snapshot(self, most: int = 1_000) -> tuple[Usage, ...]:
-        """Up to `most` counters in use now, verified callers' first; no more than ten times as many are looked at."""
-        now = self._now()
-        usages = (table.usage(now, bool(i), 10 * most) for i, table in enumerate(self._tables))
-        return tuple(islice(chain.from_iterable(usages), most))
+    @property
+    def requests_size(self) -> int:
+        """Requests for approval that are kept, whether or not they have ended."""
+        return len(self._ledger)
+
+    def _ask(self, attempt: Attempt, charges: Sequence[Charge], found: Standings, now: float) -> Discharge:
+        """Somebody must say yes first: file what is not filed yet if what its own parts owe fits, else nothing."""
+        filing = [] if found.denied else [attempt.parts[parts[0]] for parts in found.missing.values()]
+        requests = [part.request for part in filing if part.request is not None]
+        owed = self._counters.owed([charge for part in filing for charge in part.charges], None, now)
+        asking = [Charge(FILING_LIMIT, (("owner", one.owner),), 1.0, "", one.anonymous) for one in requests]
+        owed |= self._counters.owed(asking, None, now)
+        exhausted, retry_after = refusals(owed, now)
+        blocked = self._ledger.blocked(requests, now) if requests else None
+        if blocked is not None:
+            exhausted, retry_after = (*exhausted, PENDING_LIMIT), max(retry_after, blocked)
+        if exhausted:
+            found.unfiled()
+            self._counters.leave()
+        elif requests and not attempt.peek:
+            at = self._wall()
+            for part, request in zip(filing, requests, strict=True):
+                paid = charged_by(part.charges, self._counters.places(part.charges, now))
+                found.filed(self._ledger.file(self._new_id(), request, paid, now, at), now)
+            self._counters.charge(owed, now)
+        return Discharge(False, exhausted, retry_after, self._counters.quotas(charges, now), tuple(found.parts))
 
     def _now(self) -> float:
         """The clock's seconds, which never go back; what has had its time is given up, a little at each call."""
+        if self._closed:
+            raise StoreError("memory store: expected it open, got a call after close")
         read = self._clock()
         if read < self._read:
             self._back += self._read - read
         self._read = read
         now = read + self._back
-        for table in self._tables:
-            table.reclaim(now)
+        self._counters.reclaim(now)
         for repeats in self._repeats:
             repeats.reclaim(now)
+        if self._ledger.wakes <= now:
+            self._ledger.advance(now)
         return now
 
 
-def _read(attempt: Attempt) -> tuple[list[Charge], bool]:
-    """The charges of all parts, and whether an approval is asked for: there are no grants yet, so it is missing."""
+def _read(attempt: Attempt) -> tuple[list[Charge], list[ApprovalRequest]]:
+    """The charges and requests of all parts; raises StoreError for a cost that no counter can count."""
     charges: list[Charge] = []
-    missing = False
-    for obligation in chain.from_iterable(attempt.parts):
-        if isinstance(obligation, Charge):
-            if not 0.0 < obligation.cost < math.inf:
-                raise StoreError(f"{obligation.limit.name}: expected a finite cost above 0, got {obligation.cost!r}")
-            charges.append(obligation)
-        else:
-            missing = True
-    return charges, missing
-
-
-def _quotas(counters: Mapping[Counter, float], now: float) -> tuple[Quota, ...]:
-    """What is left of each limit by the tightest of its counters."""
-    quotas: dict[tuple[str, ...], Quota] = {}
-    for counter in counters:
-        limit = counter.limit
-        left, reset = counter.left(), counter.reset(now)
-        kept = quotas.get(limit.key)
-        if kept is None or (left, -reset) < (kept.remaining, -kept.reset):
-            quotas[limit.key] = Quota(limit, left, reset)
-    return tuple(quotas.values())
+    requests: list[ApprovalRequest] = []
+    for part in attempt.parts:
+        for charge in part.charges:
+            if not 0.0 < charge.cost < math.inf:
+                raise StoreError(f"{charge.limit.name}: expected a finite cost above 0, got {charge.cost!r}")
+            charges.append(charge)
+        if part.request is not None:
+            requests.append(part.request)
+    return charges, requests

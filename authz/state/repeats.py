@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from authz.model import Charge
@@ -17,6 +18,26 @@ def identify(charge: Charge) -> Identity:
     return (charge.limit.key, charge.limit.window, charge.descriptor, charge.session)
 
 
+@dataclass(slots=True)
+class Paid:
+    """What a request has paid: costs by charge, and by digest the ids of the requests whose grants it has claimed."""
+
+    costs: dict[Identity, float] = field(default_factory=dict)
+    claims: dict[bytes, list[str]] = field(default_factory=dict)
+
+    def copy(self) -> Paid:
+        """The same, for the caller to use up."""
+        return Paid(dict(self.costs), {digest: list(ids) for digest, ids in self.claims.items()})
+
+    def cover(self, charge: Charge) -> float:
+        """The part of its cost that is not paid yet; what is covers no other charge."""
+        identity = identify(charge)
+        known = self.costs.get(identity, 0.0)
+        covered = min(charge.cost, known)
+        self.costs[identity] = known - covered
+        return charge.cost - covered
+
+
 class Repeats:
     """At most `most` keys, each for `window` seconds from when it first paid.
 
@@ -26,28 +47,33 @@ class Repeats:
     def __init__(self, window: float, most: int) -> None:
         self._window = window
         self._most = most
-        self._paid: OrderedDict[bytes, tuple[float, dict[Identity, float]]] = OrderedDict()  # the oldest first
+        self._paid: OrderedDict[bytes, tuple[float, Paid]] = OrderedDict()  # the oldest first
 
     def __len__(self) -> int:
         return len(self._paid)
 
-    def recall(self, key: bytes, now: float) -> dict[Identity, float]:
-        """What `key` has paid, by charge; a dictionary of the caller's own."""
-        due, paid = self._paid.get(key, (now, {}))
-        return dict(paid) if due > now else {}
+    def recall(self, key: bytes, now: float) -> Paid | None:
+        """What `key` has paid, the caller's own to use up; None if nothing."""
+        known = self._paid.get(key)
+        return known[1].copy() if known is not None and known[0] > now else None
 
-    def remember(self, key: bytes, charges: Iterable[Charge], now: float) -> None:
-        """`key` has paid `charges`, all of them, be it now or partly before."""
-        costs: dict[Identity, float] = {}
+    def remember(self, key: bytes, charges: Iterable[Charge], claims: Iterable[tuple[bytes, str]], now: float) -> None:
+        """`key` has paid `charges` and claimed `claims` (digest and id), all of them, be it now or partly before."""
+        paid = Paid()
         for charge in charges:
             identity = identify(charge)
-            costs[identity] = costs.get(identity, 0.0) + charge.cost
+            paid.costs[identity] = paid.costs.get(identity, 0.0) + charge.cost
+        for digest, id_ in claims:
+            paid.claims.setdefault(digest, []).append(id_)
         known = self._paid.get(key)
         if known is not None and known[0] > now:
-            for identity, cost in costs.items():
-                known[1][identity] = max(cost, known[1].get(identity, 0.0))
+            _, before = known
+            for identity, cost in paid.costs.items():
+                before.costs[identity] = max(cost, before.costs.get(identity, 0.0))
+            for digest, ids in paid.claims.items():
+                before.claims[digest] = max(ids, before.claims.get(digest, []), key=len)
             return
-        self._paid[key] = (now + self._window, costs)
+        self._paid[key] = (now + self._window, paid)
         self._paid.move_to_end(key)
         if len(self._paid) > self._most:
             self._paid.popitem(last=False)

@@ -7,16 +7,19 @@ argument) shares one with oneself. Knows no clock and no attempt.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import itertools
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from authz.model import Charge, Limit
-from authz.state.window import Counter
+from authz.model import Algorithm, Charge, Limit
+from authz.state.bucket import TokenBucket
+from authz.state.counter import Counter
+from authz.state.family import SHARED, Family, member_name
+from authz.state.fixed import FixedWindow
+from authz.state.store import Usage
+from authz.state.window import SlidingWindow
 
 Descriptor: TypeAlias = tuple[tuple[str, str], ...]
 # What a counter is for, the limit's key and window, and whose it is. The window is in the key of every limit as it is
@@ -24,53 +27,7 @@ Descriptor: TypeAlias = tuple[tuple[str, str], ...]
 Key: TypeAlias = tuple[int, tuple[str, ...], float, Descriptor]
 
 _OWN, _SESSIONS, _CHOSEN, _OVERFLOW = range(4)
-_SHARED = ""  # among the members of a family, the counter of all sessions that have none: no session has this id
-_LONGEST_SESSION = 64  # characters; beyond that its digest stands for it, as in descriptors
 _STEPS = 4  # entries looked at in one call: more than one call can add, so reclaiming keeps up
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """One counter as it stands. `resets_in` is in seconds; `session` is "" where it counts no single session.
-
-    `shared` says that it counts callers or sessions that have no counter of their own.
-    """
-
-    limit: Limit
-    descriptor: Descriptor
-    session: str
-    anonymous: bool
-    shared: bool
-    used: float
-    max: float
-    resets_in: float
-
-
-class Family(Counter):
-    """The counter that caps all sessions of one principal, with theirs. It lives at least as long as each of them."""
-
-    __slots__ = ("free_at", "members")
-
-    def __init__(self, limit: Limit) -> None:
-        super().__init__(limit)
-        self.members: dict[str, Counter] = {}
-        self.free_at = -math.inf  # none of them is empty before
-
-    def crowded(self, sessions: int) -> bool:
-        """Whether `sessions` of them have a counter of their own."""
-        return len(self.members) - (_SHARED in self.members) >= sessions
-
-    def dismiss(self, now: float) -> int:
-        """Take the place of sessions whose window is empty at `now`; how many."""
-        if now < self.free_at:
-            return 0
-        gone = [name for name, member in self.members.items() if name and member.due <= now]
-        for name in gone:
-            del self.members[name]
-        # Those that the attempt at hand made will be empty a window from now.
-        dues = [member.due for name, member in self.members.items() if name]
-        self.free_at = min([*dues, now + self.limit.window])
-        return len(gone)
 
 
 class Table:
@@ -81,14 +38,17 @@ class Table:
     cannot keep newcomers from a counter of their own. The counters that are shared come on top: one a limit, one a
     caller that has reached `values`, one a principal with sessions.
 
+    `epoch` is what the wall clock said when the clock said 0, for the windows that are aligned to it.
     `overflowed` counts charges that found the table full, `overflows` the same by the limit's name.
     """
 
-    def __init__(self, most: int, sessions: int, values: int) -> None:
+    def __init__(self, most: int, sessions: int, values: int, epoch: float) -> None:
         self._most = most
         self._sessions = sessions
         self._values = values
+        self._epoch = epoch
         self._counters: dict[Key, Counter] = {}
+        self._families: dict[Key, Family] = {}  # those of the counters that cap sessions
         self._chosen: dict[Key, int] = {}
         self._all_chosen = 0
         # When each counter may be empty, at the earliest: its place is corrected when its time comes, not at each
@@ -108,9 +68,9 @@ class Table:
         key = (_OWN, limit.key, limit.window, charge.descriptor)
         counter = self._counters.get(key)
         if counter is None:
-            counter = self._open(key, Counter(limit), now)
-        counter.limit = limit
-        counter.most = limit.max
+            counter = self._open(key, self._new(limit), now)
+        if counter.limit is not limit:
+            counter.adopt(limit, now)
         return (counter,)
 
     def settle(self, charged: Collection[Counter]) -> None:
@@ -139,9 +99,27 @@ class Table:
                 heapq.heappop(heap)
                 self._forget(self._counters, key)
 
+    def reset(self, server: str, name: str) -> int:
+        """Forget the counters of the limit `name` of `server` ("": of all its limits); how many there were."""
+        gone = {
+            key
+            for key, counter in self._counters.items()
+            if counter.limit.server == server and name in ("", counter.limit.name)
+        }
+        before = self.size
+        for key in gone:
+            members = self._families[key].members.values() if key in self._families else ()
+            for counter in (self._counters[key], *members):
+                counter.due = -math.inf  # whoever still holds it has nothing to take back from it
+            self._forget(self._counters, key)
+        self._heap = [entry for entry in self._heap if entry[2] not in gone]
+        heapq.heapify(self._heap)
+        return before - self.size
+
     def clear(self) -> None:
         """Let go of everything."""
         self._counters.clear()
+        self._families.clear()
         self._chosen.clear()
         self._all_chosen = 0
         self._heap.clear()
@@ -150,11 +128,12 @@ class Table:
 
     def usage(self, now: float, anonymous: bool, most: int) -> Iterator[Usage]:
         """Those of `most` counters that are in use at `now`. The table must not change while it is read."""
-        for (kind, _, _, descriptor), counter in itertools.islice(self._counters.items(), most):
+        for key, counter in itertools.islice(self._counters.items(), most):
+            kind, _, _, descriptor = key
             shared = kind in (_CHOSEN, _OVERFLOW)
             counters = [("", shared, counter)]
-            if isinstance(counter, Family):
-                counters += [(name, name == _SHARED, member) for name, member in counter.members.items()]
+            if family := self._families.get(key):
+                counters += [(name, name == SHARED, member) for name, member in family.members.items()]
             for session, common, one in counters:
                 if used := one.used(now):
                     yield Usage(one.limit, descriptor, session, anonymous, common, used, one.most, one.reset(now))
@@ -162,41 +141,46 @@ class Table:
     def _find_session(self, charge: Charge, now: float) -> tuple[Counter, ...]:
         limit = charge.limit
         key = (_SESSIONS, limit.key, limit.window, charge.descriptor)
-        family = self._counters.get(key)
+        family = self._families.get(key)
         if family is None:
-            family = self._open(key, Family(limit), now)
-        family.limit = limit
-        if not isinstance(family, Family):
-            family.most = limit.max  # shared with others: there is no place for this principal
-            return (family,)
-        family.most = limit.max * self._sessions
+            cap = self._open(key, self._new(limit, self._sessions), now)
+            family = self._families.get(key)
+            if family is None:  # shared with others: there is no place for this principal
+                cap.adopt(limit, now)
+                return (cap,)
         member = self._member(family, charge.session, now)
-        member.limit = limit
-        member.most = limit.max
-        return (member, family)
+        for counter in (member, family.cap):
+            if counter.limit is not limit:
+                counter.adopt(limit, now)
+        return (member, family.cap)
 
     def _member(self, family: Family, session: str, now: float) -> Counter:
         """The counter of `session`, or the one of all sessions that have none."""
-        name = session if len(session) <= _LONGEST_SESSION else _digest(session)
+        name = member_name(session)
         member = family.members.get(name)
         if member is not None and member.due > now:
             return member
-        shared = family.members.get(_SHARED)
+        shared = family.members.get(SHARED)
         if member is None:
             if family.crowded(self._sessions):
                 self.size -= family.dismiss(now)
             if family.crowded(self._sessions) or self.size >= self._most:
-                return shared or self._bear(family.members, _SHARED, Counter(family.limit))
-            member = self._bear(family.members, name, Counter(family.limit))
-            if shared is not None:
-                member.inherit(shared, now)
+                return shared or self._bear(family.members, SHARED, self._new(family.cap.limit))
+            member = self._bear(family.members, name, self._new(family.cap.limit))
         else:
-            # Its window is empty, so its place might have gone to another meanwhile: as if it were new.
+            # It is empty, so its place might have gone to another meanwhile: as if it were new.
             member.due = math.inf
             self._born.append((family.members, name))
-            if shared is not None:
-                member.inherit(shared, now)
+        if shared is not None:
+            member.inherit(shared, now)
         return member
+
+    def _new(self, limit: Limit, times: int = 1) -> Counter:
+        if limit.algorithm is Algorithm.SLIDING_WINDOW:
+            return SlidingWindow(limit, times)
+        if limit.algorithm is Algorithm.FIXED_WINDOW:
+            return FixedWindow(limit, self._epoch, times)
+        return TokenBucket(limit, times)
 
     def _open(self, key: Key, counter: Counter, now: float) -> Counter:
         """`counter` under `key` if there is a place for it, else the counter that those without one share."""
@@ -211,22 +195,24 @@ class Table:
             self.overflowed += 1
             self.overflows[counter.limit.name] = self.overflows.get(counter.limit.name, 0) + 1
             return self._share(overflow, counter.limit)
+        family = Family(counter) if key[0] == _SESSIONS else None
         for shared in (self._counters.get(overflow), chosen and self._counters.get(chosen)):
             if shared and shared.used(now):
                 counter.inherit(shared, now)
-                if isinstance(counter, Family):
-                    counter.members.setdefault(_SHARED, Counter(counter.limit)).inherit(shared, now)
+                if family:
+                    family.members.setdefault(SHARED, self._new(counter.limit)).inherit(shared, now)
         if chosen:
             self._chosen[chosen] = self._chosen.get(chosen, 0) + 1
             self._all_chosen += 1
         self._bear(self._counters, key, counter)
-        if isinstance(counter, Family):
-            self.size += len(counter.members)
+        if family:
+            self._families[key] = family
+            self.size += len(family.members)
         return counter
 
     def _share(self, key: Key, limit: Limit) -> Counter:
         shared = self._counters.get(key)
-        return shared or self._bear(self._counters, key, Counter(limit))
+        return shared or self._bear(self._counters, key, self._new(limit))
 
     def _bear(self, home: dict[Any, Counter], key: Any, counter: Counter) -> Counter:
         home[key] = counter
@@ -235,11 +221,13 @@ class Table:
         return counter
 
     def _forget(self, home: dict[Any, Counter], key: Any) -> None:
-        counter = home.pop(key)
+        del home[key]
         self.size -= 1
-        if isinstance(counter, Family):
-            self.size -= len(counter.members)
-        if home is self._counters and (chosen := _chosen_by(key)):
+        if home is not self._counters:
+            return
+        if family := self._families.pop(key, None):
+            self.size -= len(family.members)
+        if chosen := _chosen_by(key):
             self._all_chosen -= 1
             if self._chosen[chosen] == 1:
                 del self._chosen[chosen]
@@ -254,7 +242,3 @@ def _chosen_by(key: Key) -> Key | None:
         return None
     owner = tuple(part for part in descriptor if part[0] != "tool" and not part[0].startswith("args."))
     return None if len(owner) == len(descriptor) else (_CHOSEN, limit, window, owner)
-
-
-def _digest(text: str) -> str:
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,6 +1,6 @@
 """Costs and when they were paid -> how much of a limit is in use in the last `window` seconds, in bounded memory.
 
-Knows no clock, no caller and no table: every method is told the time, which must not go backwards.
+The default algorithm of a limit.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left, bisect_right
+from typing import Any
 
 from authz.model import Limit
+from authz.state.counter import Counter, until
 
 EXACT = 128  # entries kept one by one; beyond that a window has this many buckets (policies/README.md 6)
 
 
-class Counter:
+class SlidingWindow(Counter):
     """A sliding window log: a cost paid at t counts until `t + window`, that instant excluded.
 
     Exact while `most` is at most 128 and costs are at least 1. Otherwise what is paid within window/128 of the first
@@ -22,17 +24,13 @@ class Counter:
     up to window/128 longer. However `most` changes, no entry leaves early and there are never more than 257 (128 exact
     ones and the 129 buckets that can touch one window); what a counter inherits is on top until it has left.
 
-    `limit` and `most` are what the counter was last judged by (`most` is several times `limit.max` where it caps an
-    agent's sessions together). `due` is when it will be empty, in the clock's seconds; a new counter counts as live
-    until it is first charged. Sums of whole costs are exact; fractions are summed by `math.fsum`, not decimally.
+    Sums of whole costs are exact; fractions are summed by `math.fsum`, not decimally.
     """
 
-    __slots__ = ("_costs", "_dues", "_opened", "_total", "_whole", "due", "limit", "most")
+    __slots__ = ("_costs", "_dues", "_opened", "_total", "_whole")
 
-    def __init__(self, limit: Limit) -> None:
-        self.limit = limit
-        self.most: float = limit.max
-        self.due = math.inf
+    def __init__(self, limit: Limit, times: int = 1) -> None:
+        super().__init__(limit, times)
         # Arrays hold plain doubles: a quarter of a list's memory, and nothing for the garbage collector to walk.
         self._dues = array("d")
         self._costs = array("d")
@@ -45,7 +43,6 @@ class Counter:
         return len(self._dues)
 
     def used(self, now: float) -> float:
-        """What counts at `now`; entries that have left are let go."""
         dues = self._dues
         if dues and dues[0] <= now:
             gone = bisect_right(dues, now)
@@ -61,34 +58,29 @@ class Counter:
         return self._total
 
     def wait(self, now: float, cost: float) -> float:
-        """Seconds from `now` until `cost` fits, `math.inf` if it is more than the whole limit.
-
-        For a cost that does not fit now, after `used(now)`.
-        """
         if cost > self.most:
             return math.inf
         costs = self._costs
         if self._whole and self._total - costs[0] + cost <= self.most:
-            return _until(self._dues[0], now)  # as it is where every call costs 1
+            return until(self._dues[0], now)  # as it is where every call costs 1
         last = bisect_left(range(len(costs)), True, key=lambda gone: math.fsum(costs[gone + 1 :]) + cost <= self.most)
-        return _until(self._dues[last], now)
+        return until(self._dues[last], now)
 
     def reset(self, now: float) -> float:
-        """Seconds from `now` until nothing is counted any more, after `used(now)`."""
-        return _until(self._dues[-1], now) if self._dues else 0.0
+        return until(self._dues[-1], now) if self._dues else 0.0
 
-    def left(self) -> int:
-        """What may still be paid, rounded down, after `used(now)`."""
+    def left(self, now: float) -> int:
         return max(0, int(self.most - self._total))
 
     def add(self, now: float, cost: float) -> None:
-        """Count `cost` from `now` on, after `used(now)`."""
         window = self.limit.window
         due = now + window
         dues, costs = self._dues, self._costs
+        whole = self._whole and cost % 1.0 == 0.0
         # Many small costs fill 128 entries even where `most` is low.
         grain = window / EXACT if self.most > EXACT or len(dues) >= EXACT else 0.0
-        if dues and due - self._opened <= grain:
+        # Fractions of one instant stay apart while there is room: added up in place they would be rounded each time.
+        if dues and due - self._opened <= grain and (whole or grain):
             dues[-1] = due
             costs[-1] += cost
         else:
@@ -96,14 +88,13 @@ class Counter:
             costs.append(cost)
             self._opened = due
         self.due = due
-        if self._whole and cost % 1.0 == 0.0:
+        if whole:
             self._total += cost
         else:
             self._whole = False
             self._total = math.fsum(costs)
 
-    def inherit(self, other: Counter, now: float) -> None:
-        """Count what `other` counts too: who shared a counter may not begin anew with one of its own."""
+    def inherit(self, other: SlidingWindow, now: float) -> None:
         other.used(now)
         self.used(now)
         if not other._dues:
@@ -115,8 +106,23 @@ class Counter:
         self._whole = self._whole and other._whole
         self._total = math.fsum(self._costs)
 
+    def take_back(self, then: float, cost: float, now: float) -> None:
+        due = then + self.limit.window
+        if due <= now:
+            return
+        at = bisect_left(self._dues, due)  # the very entry, or the bucket that it joined
+        if at == len(self._dues):
+            return
+        if cost < self._costs[at]:
+            self._costs[at] -= cost
+        else:
+            del self._dues[at], self._costs[at]
+            self._opened = -math.inf  # what comes next joins no entry from before
+        self._whole = self._whole and cost % 1.0 == 0.0
+        self._total = math.fsum(self._costs)
 
-def _until(due: float, now: float) -> float:
-    """Seconds from `now` to `due`, never so few that `now` plus them falls short by a rounding."""
-    wait = due - now
-    return wait if now + wait >= due else math.nextafter(wait, math.inf)
+    def saved(self) -> tuple[Any, ...]:
+        return (self._dues[:], self._costs[:], self._opened, self._total, self._whole)
+
+    def restore(self, state: tuple[Any, ...]) -> None:
+        self._dues, self._costs, self._opened, self._total, self._whole = state

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from authz.app import series
 from authz.app.metrics import Metrics
 from authz.app.series import label
+from authz.app.store.failures import Cause
+from authz.app.store.fallback import Outcome
 from authz.audit import Record
 from authz.errors import Problem
 from authz.model import Decision, Effect, Era, Message, MessageKind, Reason, Shadowed
@@ -105,7 +109,9 @@ def test_calls_in_flight_and_malformed_requests_are_told(metrics: Metrics) -> No
 
 def test_a_load_tells_the_revision_when_it_was_and_the_problems_of_each_file(metrics: Metrics) -> None:
     problem = Problem("bank.yaml", 3, 1, "tools", "expected a mapping")
-    metrics.policy_loaded("abc", [problem, problem, replace(problem, file="b\udcff.yaml")], when=1763716800.0)
+    metrics.policy_loaded(
+        "abc", [problem, problem, dataclasses.replace(problem, file="b\udcff.yaml")], when=1763716800.0
+    )
     assert scraped(metrics, "mcp_authz_policy_info") == {("abc",): 1}
     assert scraped(metrics, "mcp_authz_policy_last_load_timestamp_seconds") == {(): 1763716800.0}
     assert scraped(metrics, "mcp_authz_policy_load_problems") == {("bank.yaml",): 2, ("b\\udcff.yaml",): 1}
@@ -287,3 +293,27 @@ def test_calls_may_be_counted_while_a_scrape_is_rendered(metrics: Metrics) -> No
     metrics.set_names({})
     thread.join()
     assert not failed
+
+
+def test_a_shared_store_tells_how_it_stands(metrics: Metrics) -> None:
+    @dataclass
+    class Shared:
+        up: bool = True
+        replicas: int | None = None
+        outcomes: dict[Outcome, int] = field(default_factory=lambda: {Outcome.SHARED: 5, Outcome.LOCAL: 2})
+        failures: dict[Cause, int] = field(default_factory=lambda: {Cause.TIMEOUT: 3})
+
+    assert b"mcp_authz_store_up" not in metrics.render()[1]
+    assert b"mcp_authz_store_duration" not in metrics.render()[1]
+    shared = Shared()
+    metrics.observe(shared=shared)
+    metrics.observe()
+    metrics.store_duration.observe(0.0003)
+    assert scraped(metrics, "mcp_authz_store_up") == {(): 1}
+    assert scraped(metrics, "mcp_authz_store_replicas") == {}
+    assert scraped(metrics, "mcp_authz_store_attempts_total") == {("shared",): 5, ("local",): 2}
+    assert scraped(metrics, "mcp_authz_store_failures_total") == {("timeout",): 3}
+    assert scraped(metrics, "mcp_authz_store_duration_seconds_count") == {(): 1}
+    shared.up, shared.replicas = False, 7
+    assert scraped(metrics, "mcp_authz_store_up") == {(): 0}
+    assert scraped(metrics, "mcp_authz_store_replicas") == {(): 7}

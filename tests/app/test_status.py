@@ -1,6 +1,7 @@
 """What operators are told of the service, from its start to its end."""
 
 import json
+from dataclasses import dataclass
 
 from authz import __version__
 from authz.app.policies.reload import Loader
@@ -21,6 +22,26 @@ def test_it_is_ready_only_between_start_and_drain(policies):
     assert state.ready()[0]
     state.draining = True
     assert state.ready() == (False, "draining")
+
+
+def test_a_shared_store_that_is_away_degrades_the_service_and_is_told(policies):
+    @dataclass
+    class Health:
+        problem: str
+
+        def describe(self):
+            return {"store": "valkey://db/0", "up": not self.problem}
+
+    health = Health("state valkey://db/0: connection refused")
+    state = ServiceState(load(policies({"bank.yaml": GOOD})), health, now=0.0)
+    state.serving = True
+    ready, text = state.ready()
+    assert ready
+    assert text.startswith("ready but degraded, revision ")
+    assert text.splitlines()[1:] == [health.problem]
+    assert state.describe()["state"] == {"store": "valkey://db/0", "up": False}
+    health.problem = ""
+    assert state.ready()[1].startswith("ready, revision ")
 
 
 def test_everything_that_is_in_force_or_broken_is_described_as_json(policies):

@@ -3,10 +3,12 @@
 from authz.app import wiring
 from authz.app.settings import configuration
 from authz.app.settings.settings import Settings
+from authz.app.store.guarded import GuardedStore
 from authz.audit import DEFAULT_REDACTED
 from authz.identity import IdentitySource, SourceKind
 from authz.mcp.reply import DenialStyle
 from authz.model import Disclose
+from authz.state.memory import MemoryStore
 
 
 def test_the_default_source_of_identity_comes_first():
@@ -41,6 +43,14 @@ def test_decisions_know_limits_style_and_challenge():
 def test_every_form_of_denial_that_the_settings_take_is_one_that_answers_know():
     for style in DenialStyle:
         assert wiring.engine_settings(configuration.load({"denial": style.value}, {})).style.denial is style
+
+
+async def test_counters_live_where_the_settings_say():
+    assert isinstance(wiring.store(Settings()), MemoryStore)
+    shared = wiring.store(configuration.load({"state": "valkey://db:1/0"}, {}))
+    assert isinstance(shared, GuardedStore)
+    assert shared.describe()["store"] == "valkey://db:1/0"
+    await shared.close()
 
 
 def test_names_to_redact_come_on_top_of_the_standard_ones():

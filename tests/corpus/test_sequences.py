@@ -9,8 +9,7 @@ import pytest
 from corpus import Http, cases, policy_files, sequences
 
 BY_ID = {raw["id"]: raw for raw in sequences("ratelimit", "policy-reload", "availability")}
-NOT_YET = {"seq-cost-int64"}  # `cost` is not implemented
-PLAYED = [raw for raw in sequences("ratelimit") if raw["id"] not in NOT_YET]
+PLAYED = sequences("ratelimit")
 
 
 async def play(bench, sequence: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The service on real gRPC, over a unix socket and TCP: limits, identity of the caller, draining."""
+"""The service on both transports, over a unix socket and TCP: limits, identity of the caller, draining."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from authz.app.settings.values import Address, address
 from authz.envoy.authorization import Authorization
 from authz.envoy.codec import encode
 from authz.envoy.lane import Lane
+from authz.envoy.limits import limits
 from authz.envoy.pb import ext_authz_pb2 as pb
-from authz.envoy.transport import GrpcServer, caller_of, options
+from authz.envoy.peer import caller_of
+from authz.envoy.transport import GrpcServer, Transport
 from authz.errors import SettingsError
 from authz.model import HttpRequest, Reply
 
@@ -30,6 +32,12 @@ MIB = 1 << 20
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
 HEALTH = "/grpc.health.v1.Health/"
 ALLOWED = encode(Reply(allowed=True))
+
+
+@pytest.fixture(params=[Transport.NATIVE, Transport.GRPCIO])
+def transport(request: pytest.FixtureRequest) -> Transport:
+    found: Transport = request.param
+    return found
 
 
 def narrow_lane() -> Lane:
@@ -69,10 +77,10 @@ async def endless(engine: Any) -> Endless:
 
 
 @pytest.fixture(params=["unix:a.sock", "127.0.0.1:0", "[::1]:0"])
-async def server(request: pytest.FixtureRequest, engine: Any) -> AsyncIterator[GrpcServer]:
+async def server(request: pytest.FixtureRequest, engine: Any, transport: Transport) -> AsyncIterator[GrpcServer]:
     if "[" in request.param and not socket.has_ipv6:
         pytest.skip("needs IPv6")
-    server = GrpcServer([address(request.param)], Authorization(engine, narrow_lane()).check)
+    server = serving(engine, transport, address(request.param))
     await server.start()
     server.set_serving(True)
     yield server
@@ -90,8 +98,13 @@ def connect(server: GrpcServer, bound: int = 0) -> Any:
     return grpc.aio.insecure_channel(server.bound[bound], options=[("grpc.use_local_subchannel_pool", 1)])
 
 
-async def on_unix(engine: Any, path: str = "a.sock", **settings: Any) -> GrpcServer:
-    server = GrpcServer([Address(path=path)], Authorization(engine, narrow_lane()).check, **settings)
+def serving(engine: Any, transport: Transport, *addresses: Address, **settings: Any) -> GrpcServer:
+    check = Authorization(engine, narrow_lane()).check
+    return GrpcServer(addresses, check, transport=transport, **settings)
+
+
+async def on_unix(engine: Any, transport: Transport, path: str = "a.sock", **settings: Any) -> GrpcServer:
+    server = serving(engine, transport, Address(path=path), **settings)
     await server.start()
     return server
 
@@ -132,7 +145,7 @@ async def test_too_large_a_body_gets_the_denial_of_the_service_and_no_rpc_error(
 
 @pytest.mark.parametrize(("body", "limit"), [(4 * MIB, 16 * MIB), (15 * MIB, 16 * MIB), (64 * MIB, 65 * MIB)])
 def test_the_limit_of_a_message_is_above_that_of_a_body(body: int, limit: int) -> None:
-    assert dict(options(body))["grpc.max_receive_message_length"] == limit
+    assert limits(body).message == limit
 
 
 async def test_an_engine_that_raises_is_a_denial_and_no_rpc_error(
@@ -247,29 +260,29 @@ async def test_calls_that_outlast_the_grace_are_cancelled(
 
 
 @pytest.mark.parametrize("mode", [0o660, 0o600, 0o666])
-async def test_a_socket_has_its_mode_and_is_removed_at_the_end(engine: Any, mode: int) -> None:
-    server = await on_unix(engine, socket_mode=mode)
+async def test_a_socket_has_its_mode_and_is_removed_at_the_end(engine: Any, transport: Transport, mode: int) -> None:
+    server = await on_unix(engine, transport, socket_mode=mode)
     assert stat.S_IMODE(os.lstat("a.sock").st_mode) == mode
     await server.stop(0)
     assert "a.sock" not in os.listdir()
 
 
-async def test_a_stale_socket_is_replaced(engine: Any, check_request: Build) -> None:
+async def test_a_stale_socket_is_replaced(engine: Any, transport: Transport, check_request: Build) -> None:
     with socket.socket(socket.AF_UNIX) as killed:
         killed.bind("a.sock")
         killed.listen()
-    server = await on_unix(engine)
+    server = await on_unix(engine, transport)
     async with connect(server) as channel:
         assert await ask(channel, check_request()) == ALLOWED
     await server.stop(0)
 
 
 async def test_a_successor_keeps_its_socket_whatever_its_predecessor_still_lets_go_of(
-    engine: Any, check_request: Build
+    engine: Any, transport: Transport, check_request: Build
 ) -> None:
-    first = await on_unix(engine)
+    first = await on_unix(engine, transport)
     await first.stop(0)
-    second = await on_unix(engine)
+    second = await on_unix(engine, transport)
     del first
     gc.collect()
     async with connect(second) as channel:
@@ -278,16 +291,16 @@ async def test_a_successor_keeps_its_socket_whatever_its_predecessor_still_lets_
     await second.stop(0)
 
 
-async def test_a_path_is_taken_as_it_is_written(engine: Any, check_request: Build) -> None:
-    server = await on_unix(engine, "a%20b é?#.sock")
+async def test_a_path_is_taken_as_it_is_written(engine: Any, transport: Transport, check_request: Build) -> None:
+    server = await on_unix(engine, transport, "a%20b é?#.sock")
     assert os.listdir() == ["a%20b é?#.sock"]
     await server.stop(0)
 
 
-async def test_a_living_server_keeps_its_socket(engine: Any, check_request: Build) -> None:
-    first = await on_unix(engine)
+async def test_a_living_server_keeps_its_socket(engine: Any, transport: Transport, check_request: Build) -> None:
+    first = await on_unix(engine, transport)
     with pytest.raises(SettingsError) as refused:
-        await on_unix(engine)
+        await on_unix(engine, transport)
     assert str(refused.value) == (
         "listen: unix:a.sock: expected a stale socket or none, got one that another process answers on"
     )
@@ -296,10 +309,12 @@ async def test_a_living_server_keeps_its_socket(engine: Any, check_request: Buil
     await first.stop(0)
 
 
-async def test_a_port_that_is_taken_is_refused_and_nothing_is_left_behind(engine: Any, capfd: Any) -> None:
-    first = GrpcServer([address("127.0.0.1:0")], Authorization(engine, narrow_lane()).check)
+async def test_a_port_that_is_taken_is_refused_and_nothing_is_left_behind(
+    engine: Any, transport: Transport, capfd: Any
+) -> None:
+    first = serving(engine, transport, address("127.0.0.1:0"))
     (taken,) = await first.start()
-    second = GrpcServer([Address(path="b.sock"), address(taken)], Authorization(engine, narrow_lane()).check)
+    second = serving(engine, transport, Address(path="b.sock"), address(taken))
     with pytest.raises(SettingsError) as refused:
         await second.start()
     assert str(refused.value) == f"listen: {taken}: expected a free port, got one that is in use"
@@ -308,8 +323,10 @@ async def test_a_port_that_is_taken_is_refused_and_nothing_is_left_behind(engine
     await first.stop(0)
 
 
-async def test_plain_text_beyond_the_machine_is_refused_before_anything_is_bound(engine: Any) -> None:
-    server = GrpcServer([Address(path="a.sock"), address("0.0.0.0:0")], Authorization(engine, narrow_lane()).check)
+async def test_plain_text_beyond_the_machine_is_refused_before_anything_is_bound(
+    engine: Any, transport: Transport
+) -> None:
+    server = serving(engine, transport, Address(path="a.sock"), address("0.0.0.0:0"))
     with pytest.raises(SettingsError) as refused:
         await server.start()
     assert str(refused.value) == (
@@ -320,8 +337,8 @@ async def test_plain_text_beyond_the_machine_is_refused_before_anything_is_bound
     await server.stop(0)
 
 
-async def test_one_server_listens_on_several_addresses(engine: Any, check_request: Build) -> None:
-    server = GrpcServer([Address(path="a.sock"), address("127.0.0.1:0")], Authorization(engine, narrow_lane()).check)
+async def test_one_server_listens_on_several_addresses(engine: Any, transport: Transport, check_request: Build) -> None:
+    server = serving(engine, transport, Address(path="a.sock"), address("127.0.0.1:0"))
     for bound in range(len(await server.start())):
         async with connect(server, bound) as channel:
             assert await ask(channel, check_request()) == ALLOWED

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from authz.errors import MalformedMessage
 from authz.mcp.reply import DenialStyle, ReplyStyle, encode_allowed, encode_denied, encode_malformed, encode_refused
@@ -270,7 +271,8 @@ def test_no_denial_is_allowed_or_404_or_has_a_reserved_code(
             denied(reason=Reason.APPROVAL_REQUIRED, detail="approval by group:dba"),
             (
                 "Approval required: a person must approve this call of tool `set_value` first; it was not executed. "
-                "Detail: approval by group:dba. Rule: tools.set_value. Send the same call again once it is approved. "
+                "Detail: approval by group:dba. Rule: tools.set_value. "
+                "Send exactly the same call again once it is approved; any change needs another approval. "
                 "Decision id: d-1."
             ),
         ),
@@ -412,7 +414,7 @@ def test_a_batch_by_status_is_still_an_array() -> None:
 
 
 def test_an_allowed_call_tells_the_log_of_the_proxy_and_adds_no_headers() -> None:
-    quotas = (Quota(LIMIT, 3, 36.5), Quota(replace(LIMIT, name="per-day"), 2, 80000))
+    quotas = (Quota(LIMIT, 3, 36.5), Quota(dataclasses.replace(LIMIT, name="per-day"), 2, 80000))
     reply = encode_allowed(exchange(CALL), [allowed(quotas=quotas)], STYLE)
     assert (reply.allowed, list(reply.headers), reply.body) == (True, [], b"")
     assert reply.metadata == {
@@ -429,7 +431,7 @@ def test_an_allowed_call_tells_the_log_of_the_proxy_and_adds_no_headers() -> Non
 
 def test_rate_limit_headers_are_sent_where_settings_say_so() -> None:
     style = ReplyStyle(ratelimit_headers=True)
-    odd = replace(LIMIT, name='a"\\ü\r\n', max=10**20, window=0.5)
+    odd = dataclasses.replace(LIMIT, name='a"\\ü\r\n', max=10**20, window=0.5)
     quotas = (Quota(LIMIT, 3, 36.5), Quota(LIMIT, 5, 1), Quota(odd, -1, math.inf))
     reply = encode_allowed(exchange(CALL), [allowed(quotas=quotas)], style)
     assert list(reply.headers) == [

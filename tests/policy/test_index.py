@@ -99,3 +99,11 @@ def test_a_question_mark_and_brackets_are_ordinary_characters() -> None:
     assert fnmatch.fnmatchcase("ab", "a?")
     assert not glob_matches("a?", "ab")
     assert glob_matches("[ab]*", "[ab]c")
+
+
+def test_what_lies_within_a_glob_governs_some_of_its_names_in_place_of_what_governs_all() -> None:
+    index = Index({name: name for name in ("*", "pay_*", "pay_eu_*", "*_x", "pay_x", "other", "p*y_z")})
+    assert set(index.within("pay_*")) == {"pay_eu_*", "pay_x"}
+    assert set(index.within("pay_eu_*")) == set()
+    assert set(index.within("p*")) == {"pay_*", "pay_eu_*", "*_x", "pay_x", "p*y_z"}
+    assert index.within("pay_x") == ()

@@ -4,17 +4,20 @@ from typing import Any
 
 import pytest
 
-from authz.model import Call, Limit, Message, MessageKind, Principal
-from authz.policy.limits import LimitRule
+from authz.model import Call, Limit, Message, MessageKind, Principal, Target, TargetKind
+from authz.policy.limits import LimitRule, caller_descriptor
 
 LIMIT = Limit("n", ("k",), 3, 60.0, "bank")
+PAY = Target(TargetKind.TOOL, "pay")
 ALICE = Principal(id="alice", issuer="https://idp", source="corp", client_id="cli", verified=True)
 
 
 def descriptor(*per: str, arguments: Any = None, **call: Any) -> dict[str, str]:
     message = Message(MessageKind.REQUEST, "tools/call", 1, arguments=arguments or {})
     asked = Call(**{"server": "bank", "message": message, "principal": ALICE, "address": "192.0.2.1", **call})
-    return dict(LimitRule(LIMIT, per).charge(asked, "pay").descriptor)
+    charge = LimitRule(LIMIT, per).charge(asked, PAY)
+    assert charge is not None
+    return dict(charge.descriptor)
 
 
 def test_each_part_separates_counters() -> None:
@@ -47,15 +50,15 @@ def test_a_principal_without_a_client_id_does_not_share_a_counter_with_others_wi
 def test_only_a_limit_per_session_takes_the_session() -> None:
     message = Message(MessageKind.REQUEST, "tools/call", 1)
     asked = Call("bank", message, ALICE, session="s-1")
-    assert LimitRule(LIMIT, ("session",)).charge(asked, "pay").session == "s-1"
-    assert LimitRule(LIMIT, ("principal",)).charge(asked, "pay").session == ""
+    assert LimitRule(LIMIT, ("session",)).charge(asked, PAY).session == "s-1"
+    assert LimitRule(LIMIT, ("principal",)).charge(asked, PAY).session == ""
 
 
 def test_only_charges_that_count_by_address_are_anonymous() -> None:
     message = Message(MessageKind.REQUEST, "tools/call", 1)
     asked = Call("bank", message, Principal(), address="192.0.2.1")
-    assert LimitRule(LIMIT, ("session",)).charge(asked, "pay").anonymous
-    assert not LimitRule(LIMIT, ("server",)).charge(asked, "pay").anonymous
+    assert LimitRule(LIMIT, ("session",)).charge(asked, PAY).anonymous
+    assert not LimitRule(LIMIT, ("server",)).charge(asked, PAY).anonymous
 
 
 @pytest.mark.parametrize(
@@ -82,3 +85,27 @@ def test_a_long_value_is_kept_as_its_digest() -> None:
     assert found.startswith("sha256:")
     assert len(found) == 71
     assert found != descriptor("args.x", arguments={"x": "a" * 1_000_001})["args.x"]
+
+
+@pytest.mark.parametrize(
+    ("principal", "address", "expected"),
+    [
+        (ALICE, "192.0.2.1", ("principal", "corp\nhttps://idp\nalice")),
+        (Principal(), "192.0.2.1", ("address", "192.0.2.1")),
+        (Principal(), "2001:db8::7", ("address", "2001:db8::/64")),
+    ],
+)
+def test_who_calls_is_what_a_limit_per_principal_counts_by(
+    principal: Principal, address: str, expected: tuple[str, str]
+) -> None:
+    message = Message(MessageKind.REQUEST, "tools/call", 1)
+    asked = Call("bank", message, principal, address=address)
+    charge = LimitRule(LIMIT, ("principal",)).charge(asked, PAY)
+    assert charge is not None
+    assert charge.descriptor == (caller_descriptor(asked),) == (expected,)
+
+
+def test_a_long_id_of_who_calls_is_bounded() -> None:
+    message = Message(MessageKind.REQUEST, "tools/call", 1)
+    name, value = caller_descriptor(Call("bank", message, Principal(id="a" * 1_000, verified=True)))
+    assert (name, value[:7], len(value)) == ("principal", "sha256:", 71)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from authz.errors import StoreError
 from authz.state.memory import MemoryStore
-from authz.state.store import Attempt
+from authz.state.store import Attempt, Owed
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ def test_it_knows_no_event_loop():
 
 
 def test_it_never_suspends(run, charge):
-    assert run(MemoryStore().discharge(Attempt([[charge()]]))).paid
+    assert run(MemoryStore().discharge(Attempt([Owed((charge(),))]))).paid
 
 
 async def test_a_closed_store_says_so_and_is_empty(build, charge):
     pay = build()
     await pay(charge(), key=b"one")
     await pay.store.close()
-    assert (pay.store.size, pay.store.repeats_size, pay.store.snapshot()) == (0, 0, ())
+    assert (pay.store.size, pay.store.repeats_size, pay.store.requests_size) == (0, 0, 0)
     with pytest.raises(StoreError) as caught:
         await pay()
     assert str(caught.value) == "memory store: expected it open, got a call after close"
@@ -235,7 +235,7 @@ async def test_places_that_one_batch_has_filled_become_free(build, charge, clock
     clock.now += 30
     assert [await pay.count(charge(session=session), 1 + i) for i, session in enumerate("xy")] == [1, 2]
     assert pay.store.size == 4
-    assert [(u.session, u.used) for u in pay.store.snapshot()] == [("", 4.0), ("s", 1.0), ("", 2.0), ("x", 1.0)]
+    assert [(u.session, u.used) for u in await pay.store.usage()] == [("", 4.0), ("s", 1.0), ("", 2.0), ("x", 1.0)]
 
 
 async def test_refused_and_peeked_attempts_leave_nothing(build, charge):
@@ -245,7 +245,7 @@ async def test_refused_and_peeked_attempts_leave_nothing(build, charge):
         await pay(charge(who=f"u{i}", cost=9.0, anonymous=True))
         await pay(charge(who=f"u{i}", session="s", tool="t"), peek=True)
     assert (pay.store.size, pay.store.anonymous_size) == (0, 0)
-    assert pay.store.snapshot() == ()
+    assert await pay.store.usage() == ()
 
 
 async def test_a_repeat_whose_counter_has_gone_makes_none(build, charge, limit, clock):
@@ -294,10 +294,10 @@ def test_whatever_overflows_nobody_gets_more_than_max_and_memory_is_bounded(
     assert (store.size, store.anonymous_size) == (0, 0)
 
 
-# -------------------------------------------------------------------------------------------------------- snapshot
+# ----------------------------------------------------------------------------------------------------------- usage
 
 
-async def test_a_snapshot_tells_who_has_used_what(build, charge, limit, clock):
+async def test_usage_tells_who_has_used_what(build, charge, limit, clock):
     pay = build(sessions=1, max_values=1, max_anonymous=1)
     await pay(charge(limit(5, name="plain"), cost=2.0))
     clock.now += 10
@@ -312,7 +312,7 @@ async def test_a_snapshot_tells_who_has_used_what(build, charge, limit, clock):
     alice = (("principal", "alice"),)
     told = [
         (u.limit.name, u.descriptor, u.session, u.anonymous, u.shared, u.used, u.max, u.resets_in)
-        for u in pay.store.snapshot()
+        for u in await pay.store.usage()
     ]
     assert told == [
         ("plain", alice, "", False, False, 2.0, 5, 40.0),
@@ -324,4 +324,4 @@ async def test_a_snapshot_tells_who_has_used_what(build, charge, limit, clock):
         ("anonymous", (("principal", "10.0.0.1"),), "", True, False, 1.0, 3, 50.0),
         ("anonymous", (), "", True, True, 1.0, 3, 50.0),
     ]
-    assert len(pay.store.snapshot(3)) == 3
+    assert len(await pay.store.usage(3)) == 3

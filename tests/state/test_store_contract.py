@@ -8,19 +8,19 @@ import math
 import pytest
 
 from authz.errors import StoreError
-from authz.model import Approval, Discharge, Quota
-from authz.state.store import Attempt
+from authz.model import Discharge, Quota, Ruling
+from authz.state.store import Attempt, Owed
 
 
 async def test_an_attempt_that_owes_nothing_is_paid(pay):
-    assert await pay() == Discharge(paid=True)
+    assert await pay() == Discharge(paid=True, standings=(None,))
     assert await pay.batch() == Discharge(paid=True)
 
 
 async def test_a_limit_lets_max_calls_through_and_refuses_the_next(pay, charge, limit):
     assert [(await pay(charge())).quotas[0].remaining for _ in range(3)] == [2, 1, 0]
     assert await pay(charge()) == Discharge(
-        paid=False, exhausted=(limit(),), retry_after=60.0, quotas=(Quota(limit(), 0, 60.0),)
+        paid=False, exhausted=(limit(),), retry_after=60.0, quotas=(Quota(limit(), 0, 60.0),), standings=(None,)
     )
 
 
@@ -150,10 +150,140 @@ async def test_quotas_say_when_a_whole_window_is_free_again(pay, charge, clock):
 
 async def test_a_peek_says_what_would_happen_and_pays_nothing(pay, charge, limit):
     for _ in range(5):
-        assert await pay(charge(), peek=True) == Discharge(paid=True, quotas=(Quota(limit(), 3, 0.0),))
+        assert await pay(charge(), peek=True) == Discharge(True, quotas=(Quota(limit(), 3, 0.0),), standings=(None,))
     assert await pay.count(charge(), 4) == 3
     peeked = await pay(charge(), peek=True)
     assert (peeked.paid, peeked.exhausted, peeked.retry_after) == (False, (limit(),), 60.0)
+
+
+# -------------------------------------------------------------------------------------------------------- algorithms
+
+ALGORITHMS = ["sliding_window", "fixed_window", "token_bucket"]
+
+
+@pytest.fixture(params=ALGORITHMS)
+def three(request, limit):
+    """Three calls at once and three in 60 s, by every algorithm."""
+    return limit(3, 60.0, "calls", request.param, 3)
+
+
+async def test_three_pass_at_once_whatever_the_algorithm(pay, charge, three):
+    assert [(await pay(charge(three))).quotas[0].remaining for _ in range(3)] == [2, 1, 0]
+    refused = await pay(charge(three))
+    assert (refused.paid, refused.exhausted, refused.quotas[0].remaining) == (False, (three,), 0)
+    assert await pay.count(charge(three, who="bob"), 4) == 3
+
+
+async def test_after_the_time_to_retry_a_call_passes_and_not_before(pay, charge, three, clock):
+    clock.now += 7
+    await pay.count(charge(three), 3)
+    refused = await pay(charge(three, cost=0.5))
+    start = clock.now
+    clock.now = start + refused.retry_after - 0.01
+    assert not (await pay(charge(three, cost=0.5))).paid
+    clock.now = start + refused.retry_after
+    assert (await pay(charge(three, cost=0.5))).paid
+
+
+async def test_what_is_refused_or_peeked_consumes_nothing_whatever_the_algorithm(pay, charge, three):
+    for _ in range(5):
+        assert (await pay(charge(three), peek=True)).paid
+        assert not (await pay(charge(three, cost=3.5))).paid
+        assert not (await pay.batch([charge(three, cost=2.0)], [charge(three, cost=1.25)])).paid
+    assert await pay.count(charge(three), 4) == 3
+
+
+async def test_a_cost_above_the_whole_never_passes_whatever_the_algorithm(pay, charge, three):
+    assert (await pay(charge(three, cost=3.5))).retry_after == math.inf
+    assert (await pay(charge(three, cost=3.0))).paid
+
+
+async def test_tenths_add_up_to_one_whatever_the_algorithm(pay, charge, limit):
+    for algorithm in ALGORITHMS:
+        assert await pay.count(charge(limit(1, 3600.0, "calls", algorithm, 1), cost=0.1), 11) == 10
+
+
+async def test_a_request_asked_twice_is_charged_once_whatever_the_algorithm(pay, charge, three):
+    assert [(await pay(charge(three), key=b"one")).quotas[0].remaining for _ in range(3)] == [2, 2, 2]
+
+
+async def test_sessions_are_bound_whatever_the_algorithm(pay, charge, three):
+    assert sum([(await pay(charge(three, session=f"s{i}"))).paid for i in range(100)]) == 13
+    assert sum([await pay.count(charge(three, who="bob", session=f"s{i}"), 4) for i in range(11)]) == 30
+
+
+async def test_another_algorithm_is_another_counter(pay, charge, limit):
+    for algorithm in ALGORITHMS:
+        assert await pay.count(charge(limit(3, 60.0, "calls", algorithm, 3)), 4) == 3
+
+
+async def test_a_changed_max_keeps_the_counter_whatever_the_algorithm(pay, charge, limit):
+    for algorithm in ALGORITHMS:
+        assert await pay.count(charge(limit(5, 60.0, "calls", algorithm, 5)), 4) == 4
+        lower = await pay(charge(limit(2, 60.0, "calls", algorithm, 2)))
+        assert (lower.paid, lower.quotas[0].remaining) == (False, 0)
+        assert (await pay(charge(limit(6, 60.0, "calls", algorithm, 6)))).quotas[0].remaining == 1
+
+
+async def test_a_limit_scaled_down_for_a_share_counts_on_the_same_counter(pay, charge, three):
+    await pay(charge(three))
+    share = dataclasses.replace(three, max=1, burst=1)
+    assert not (await pay(charge(share))).paid
+    assert (await pay(charge(three))).quotas[0].remaining == 1
+
+
+async def test_a_fixed_window_ends_at_its_multiple_of_utc(pay, charge, limit, clock):
+    fixed = charge(limit(3, 60.0, "calls", "fixed_window"))
+    clock.now = 1000.0  # 40 s into its minute
+    assert await pay.count(fixed, 3) == 3
+    refused = await pay(fixed)
+    assert (refused.retry_after, refused.quotas[0].reset) == (20.0, 20.0)
+    clock.now = 1019.999
+    assert not (await pay(fixed)).paid
+    clock.now = 1020.0
+    assert (await pay(fixed, peek=True)).quotas == (Quota(fixed.limit, 3, 0.0),)
+    assert await pay.count(fixed, 4) == 3
+    assert (await pay(fixed)).retry_after == 60.0
+
+
+async def test_a_day_begins_at_midnight_utc(pay, charge, limit, clock):
+    day = charge(limit(1, 86400.0, "spend", "fixed_window"))
+    clock.now = 86399.0
+    assert (await pay(day)).paid
+    assert (await pay(day)).retry_after == 1.0
+    clock.now = 86400.0
+    assert (await pay(day)).paid
+    assert (await pay(day)).retry_after == 86400.0
+
+
+async def test_a_token_bucket_starts_full_and_fills_continuously(pay, charge, limit, clock):
+    bucket = charge(limit(60, 60.0, "calls", "token_bucket", 5))
+    assert await pay.count(bucket, 9) == 5
+    assert (await pay(bucket)).retry_after == 1.0
+    assert (await pay(dataclasses.replace(bucket, cost=4.0))).retry_after == 4.0
+    clock.now += 0.5
+    refused = await pay(bucket)
+    assert (refused.retry_after, refused.quotas) == (0.5, (Quota(bucket.limit, 0, 4.5),))
+    clock.now += 2.0
+    assert (await pay(bucket)).quotas == (Quota(bucket.limit, 1, 3.5),)
+    clock.now += 600.0
+    assert await pay.count(bucket, 9) == 5
+
+
+async def test_a_bucket_is_bound_by_its_burst_and_not_by_max(pay, charge, limit):
+    narrow, wide = limit(60, 60.0, "narrow", "token_bucket", 2), limit(1, 60.0, "wide", "token_bucket", 4)
+    assert (await pay(charge(narrow, cost=2.5))).retry_after == math.inf
+    assert await pay.count(charge(wide), 9) == 4
+    assert (await pay(charge(wide))).retry_after == 60.0
+
+
+async def test_another_pace_counts_from_now_on(pay, charge, limit, clock):
+    slow, fast = limit(6, 60.0, "calls", "token_bucket", 6), limit(60, 60.0, "calls", "token_bucket", 6)
+    await pay.count(charge(slow), 6)
+    clock.now += 10  # one token
+    assert (await pay(charge(fast), peek=True)).quotas[0].remaining == 1
+    clock.now += 2
+    assert (await pay(charge(fast), peek=True)).quotas[0].remaining == 3
 
 
 # ------------------------------------------------------------------------------------------------------- sessions
@@ -286,27 +416,44 @@ async def test_a_repeat_by_another_caller_is_charged(pay, charge):
     assert not (await pay.batch(*[[charge(who="bob")]] * 4, key=b"one")).paid
 
 
-# ------------------------------------------------------------------------------------------------------ approvals
+# ------------------------------------------------------------------------------------------------- usage and reset
 
 
-async def test_an_approval_that_nobody_gave_is_missing_and_nothing_is_charged(pay, charge, limit):
-    asked = Approval("tools.transfer", 900.0)
-    assert await pay(asked) == Discharge(paid=False, approval_missing=True)
-    missing = await pay(charge(), asked, key=b"one")
-    assert missing == Discharge(paid=False, approval_missing=True, quotas=(Quota(limit(), 3, 0.0),))
-    assert await pay.count(charge(), 4) == 3
+async def test_usage_tells_who_has_used_what(pay, charge, limit):
+    await pay(charge(cost=2.0), charge(limit(9, 30.0, "other")))
+    assert {(u.limit.name, u.descriptor, u.used, u.max, u.resets_in) for u in await pay.store.usage()} == {
+        ("calls", (("principal", "alice"),), 2.0, 3, 60.0),
+        ("other", (("principal", "alice"),), 1.0, 9, 30.0),
+    }
+    assert len(await pay.store.usage(1)) == 1
 
 
-async def test_an_exhausted_limit_is_told_beside_a_missing_approval(pay, charge, limit):
-    await pay.count(charge(), 3)
-    missing = await pay(charge(), Approval("tools.transfer", 900.0))
-    assert (missing.paid, missing.approval_missing, missing.exhausted) == (False, True, (limit(),))
-    assert missing.retry_after == 60.0
+async def test_usage_of_a_fixed_window_and_of_a_bucket(pay, charge, limit, clock):
+    await pay(charge(limit(5, 60.0, "fixed", "fixed_window")))
+    await pay(charge(limit(60, 60.0, "bucket", "token_bucket", 5), cost=4.0))
+    clock.now += 1
+    assert {(u.limit.name, u.used, u.max, u.resets_in) for u in await pay.store.usage()} == {
+        ("fixed", 1.0, 5, 19.0),
+        ("bucket", 3.0, 5, 3.0),
+    }
 
 
-async def test_a_repeat_does_not_stand_for_an_approval(pay, charge):
-    await pay(charge(), key=b"one")
-    assert (await pay(charge(), Approval("tools.transfer", 900.0), key=b"one")).approval_missing
+async def test_a_reset_forgets_the_counters_of_one_limit_of_one_server(pay, charge, limit):
+    other, elsewhere = limit(name="other"), dataclasses.replace(limit(), key=("shop", "calls"), server="shop")
+    for one in (charge(), charge(who="bob"), charge(other), charge(elsewhere)):
+        await pay.count(one, 3)
+    assert await pay.store.reset("bank", "calls") == 2
+    assert [await pay.count(charge(who=who), 4) for who in ("alice", "bob")] == [3, 3]
+    assert await pay.count(charge(other), 1) == await pay.count(charge(elsewhere), 1) == 0
+
+
+async def test_a_reset_of_all_limits_of_a_server(pay, charge, limit):
+    await pay(charge(), charge(limit(name="other"), anonymous=True), charge(session="s"))
+    assert await pay.store.reset("shop") == 0
+    assert await pay.store.reset("bank") == 4  # a session's is counted with the one that caps its principal's
+    assert await pay.store.usage() == ()
+    assert await pay.store.reset("bank") == 0
+    assert await pay.count(charge(session="s"), 4) == 3
 
 
 # ---------------------------------------------------------------------------------------------------------- close
@@ -314,7 +461,17 @@ async def test_a_repeat_does_not_stand_for_an_approval(pay, charge):
 
 async def test_a_closed_store_cannot_tell(pay, charge, store):
     await store.close()
-    for attempt in (Attempt([[charge()]]), Attempt([])):
+    for attempt in (Attempt([Owed((charge(),))]), Attempt([])):
         with pytest.raises(StoreError, match=r"store: expected it open, got a call after close$"):
             await store.discharge(attempt)
+    for asked in (
+        store.usage(),
+        store.reset("bank"),
+        store.records(),
+        store.record("1"),
+        store.submit("1", Ruling("carol", True)),
+        store.changes(),
+    ):
+        with pytest.raises(StoreError, match=r"store: expected it open, got a call after close$"):
+            await asked
     await store.close()

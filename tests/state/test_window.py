@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authz.state.window import EXACT, Counter
+from authz.state.window import EXACT, SlidingWindow
 
 WINDOW = 64.0
 WHOLE = st.integers(1, 5).map(float)
@@ -31,7 +31,7 @@ def offer(counter, now, cost):
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, EXACT), st.lists(st.tuples(STEPS, WHOLE), max_size=400))
 def test_up_to_128_it_is_exact(limit, most, calls):
-    counter = Counter(limit(most, WINDOW))
+    counter = SlidingWindow(limit(most, WINDOW))
     log, now = [], 1000.0
     for step, cost in calls:
         now += step
@@ -46,7 +46,7 @@ def test_up_to_128_it_is_exact(limit, most, calls):
         assert offer(counter, now, cost) == fits
         if fits:
             log.append((now, cost))
-        assert counter.left() == int(most - naive(log, now))
+        assert counter.left(now) == int(most - naive(log, now))
         assert counter.reset(now) == pytest.approx(max([t + WINDOW - now for t, _ in log] + [0.0]), abs=1e-9)
         assert counter.entries() <= EXACT
 
@@ -61,7 +61,7 @@ def counter_fits_at(log, when, cost, most):
     st.lists(st.tuples(STEPS, st.one_of(WHOLE, FRACTION), st.integers(1, 60)), max_size=60),
 )
 def test_beyond_128_it_never_admits_more_than_max_and_refuses_little_longer(limit, most, bursts):
-    counter = Counter(limit(most, WINDOW))
+    counter = SlidingWindow(limit(most, WINDOW))
     log, now = [], 1000.0
     for step, cost, times in bursts:
         for _ in range(times):
@@ -77,7 +77,7 @@ def test_beyond_128_it_never_admits_more_than_max_and_refuses_little_longer(limi
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(STEPS, st.sampled_from([1, 100, 128, 129, 1000, 5000]), st.integers(1, 300)), max_size=30))
 def test_a_max_that_changes_never_makes_it_forget(limit, moves):
-    counter = Counter(limit(1, WINDOW))
+    counter = SlidingWindow(limit(1, WINDOW))
     log, now = [], 1000.0
     for step, most, times in moves:
         counter.most = most
@@ -93,7 +93,7 @@ def test_a_max_that_changes_never_makes_it_forget(limit, moves):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(STEPS, st.booleans(), st.sampled_from([1.0, 0.5]))), STEPS)
 def test_what_inherits_counts_what_both_have_paid(limit, calls, later):
-    one, other = Counter(limit(100, WINDOW)), Counter(limit(100, WINDOW))
+    one, other = SlidingWindow(limit(100, WINDOW)), SlidingWindow(limit(100, WINDOW))
     log, now = [], 1000.0
     for step, first, cost in calls:
         now += step
@@ -108,12 +108,12 @@ def test_what_inherits_counts_what_both_have_paid(limit, calls, later):
 
 
 def test_a_counter_that_was_never_charged_is_live_and_empty(limit):
-    counter = Counter(limit())
-    assert (counter.due, counter.used(1e9), counter.reset(1e9), counter.left()) == (math.inf, 0.0, 0.0, 3)
+    counter = SlidingWindow(limit())
+    assert (counter.due, counter.used(1e9), counter.reset(1e9), counter.left(1e9)) == (math.inf, 0.0, 0.0, 3)
 
 
 def test_a_full_window_of_buckets_holds_no_more_than_129(limit):
-    counter = Counter(limit(10**6, WINDOW))
+    counter = SlidingWindow(limit(10**6, WINDOW))
     worst = 0
     for i in range(20_000):
         assert offer(counter, i / 64, 1.0)
@@ -122,7 +122,7 @@ def test_a_full_window_of_buckets_holds_no_more_than_129(limit):
 
 
 def test_many_small_costs_fill_no_more_memory(limit):
-    counter = Counter(limit(100, WINDOW))
+    counter = SlidingWindow(limit(100, WINDOW))
     log = []
     for i in range(8000):
         now = i / 100
@@ -134,8 +134,38 @@ def test_many_small_costs_fill_no_more_memory(limit):
 
 
 def test_the_time_to_wait_is_never_short_by_a_rounding(limit):
-    counter = Counter(limit(1, 60.1))
+    counter = SlidingWindow(limit(1, 60.1))
     counter.add(0.0, 1.0)
     nows = [part * 0.0007 for part in range(10_000)]
     assert any(now + (60.1 - now) < 60.1 for now in nows)
     assert all(now + counter.wait(now, 1.0) >= 60.1 for now in nows)
+
+
+def test_fractions_of_one_instant_add_up_exactly(limit):
+    counter = SlidingWindow(limit(7, WINDOW))
+    assert [offer(counter, 1000.0, 0.7) for _ in range(11)] == [True] * 10 + [False]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([5, 128, 300]),
+    st.lists(st.tuples(STEPS, st.one_of(WHOLE, FRACTION), st.booleans()), max_size=200),
+)
+def test_what_is_taken_back_was_never_paid(limit, most, moves):
+    counter = SlidingWindow(limit(most, WINDOW))
+    log, now = [], 1000.0
+    for step, cost, back in moves:
+        now += step
+        used = counter.used(now)
+        if back and log:
+            then, paid = log.pop(len(log) // 2)
+            state = counter.saved()
+            counter.take_back(then, paid, now)
+            taken = counter.saved()
+            counter.restore(state)
+            assert (counter.used(now), counter.entries()) == (used, len(state[0]))
+            counter.restore(taken)
+        elif offer(counter, now, cost):
+            log.append((now, cost))
+        assert naive(log, now) - 1e-9 <= counter.used(now) <= naive(log, now, WINDOW + WINDOW / EXACT + 1e-9) + 1e-9
+        assert counter.entries() <= 257

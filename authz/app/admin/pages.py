@@ -1,6 +1,7 @@
-"""Method, path and Accept header -> an answer for operators. Knows no connection, no gRPC and no metrics library.
+"""Requests -> answers for operators. Knows no connection, no gRPC and no metrics library.
 
-Nothing here changes anything: there are no actions and no debugging aids to be found by a web page or an agent.
+No page changes anything but a reset of limits, which takes a token: there are no actions and no debugging aids to be
+found by a web page or an agent.
 """
 
 from __future__ import annotations
@@ -8,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from authz.app.admin.exchange import Answer, Request
+from authz.app.admin.limits import Limits
 
 _log = logging.getLogger("mcp_authz.admin")
 
-_TEXT = "text/plain; charset=utf-8"
+_LIMITS, _RESET = "/api/limits", "/api/limits/reset"
 _PATHS = ("/livez", "/metrics", "/policy", "/readyz")
 
 
@@ -39,33 +42,26 @@ class Scrape(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer; `headers` come on top of Content-Type and Content-Length."""
-
-    status: int
-    body: bytes
-    content_type: str = _TEXT
-    headers: tuple[tuple[str, str], ...] = ()
-
-
 class Pages:
-    """All there is to ask. What takes long is done in one thread, one request at a time."""
+    """All there is to ask; `limits` None: not of limits. What takes long is done in one thread, one at a time."""
 
-    def __init__(self, scrape: Scrape, state: State) -> None:
+    def __init__(self, scrape: Scrape, state: State, limits: Limits | None = None) -> None:
         self._scrape = scrape
         self._state = state
+        self._limits = limits
+        self._paths = _PATHS if limits is None else (_LIMITS, _RESET, *_PATHS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="admin")
 
-    async def answer(self, method: str, target: str, accept: str) -> Answer:
+    async def answer(self, request: Request) -> Answer:
         """The answer to one request; never raises, and tells nothing of what went wrong inside."""
-        path = target.partition("?")[0]
-        if path not in _PATHS:
-            return Answer(404, f"expected one of {', '.join(_PATHS)}\n".encode())
-        if method not in ("GET", "HEAD"):
-            return Answer(405, b"expected GET or HEAD\n", headers=(("Allow", "GET, HEAD"),))
+        path = request.path
+        if path not in self._paths:
+            return Answer(404, f"expected one of {', '.join(self._paths)}\n".encode())
+        methods = ("POST",) if path == _RESET else ("GET", "HEAD")
+        if request.method not in methods:
+            return Answer(405, f"expected {' or '.join(methods)}\n".encode(), headers=(("Allow", ", ".join(methods)),))
         try:
-            return await self._page(path, accept)
+            return await self._page(path, request)
         except Exception:
             _log.exception("admin: %s failed", path)
             return Answer(500, b"failed; the reason is in the log\n")
@@ -74,18 +70,29 @@ class Pages:
         """Let go of the thread; what still waits for it is cancelled."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _page(self, path: str, accept: str) -> Answer:
-        loop = asyncio.get_running_loop()
+    async def _page(self, path: str, request: Request) -> Answer:
+        if self._limits is not None and path == _LIMITS:
+            return await self._limits.show(request, self._in_thread)
+        if self._limits is not None and path == _RESET:
+            return await self._limits.reset(request)
         if path == "/metrics":
-            content_type, samples = await loop.run_in_executor(self._thread, self._scrape.render, accept)
-            return Answer(200, samples, content_type)
+            return await self._metrics(request)
         if path == "/policy":
             state = self._state.describe()
-            return Answer(200, await loop.run_in_executor(self._thread, _json, state), "application/json")
+            return Answer(200, await self._in_thread(lambda: _json(state)), "application/json")
         if path == "/livez":
             return Answer(200, b"alive\n")  # the event loop turns, which is all that a restart could mend
         ready, text = self._state.ready()
         return Answer(200 if ready else 503, f"{text.rstrip()}\n".encode("utf-8", "backslashreplace"))
+
+    async def _metrics(self, request: Request) -> Answer:
+        accept = (request.header("accept") or [""])[-1]
+        loop = asyncio.get_running_loop()
+        content_type, samples = await loop.run_in_executor(self._thread, self._scrape.render, accept)
+        return Answer(200, samples, content_type)
+
+    async def _in_thread(self, work: Callable[[], bytes]) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 def _json(state: Mapping[str, Any]) -> bytes:

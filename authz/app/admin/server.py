@@ -1,17 +1,22 @@
 """Connections of operators -> pages: HTTP/1.1 by h11, bounded in what is buffered, kept open and waited for.
 
-h11 and not starlette with uvicorn: four read-only pages cost 1 MiB and no start time instead of 9 MiB and 0.12 s.
+h11 and not starlette with uvicorn, though the approvers' side has these: a service without that side starts 0.12 s
+sooner and is 9 MiB smaller, and what bounds a connection here (a slow head or body, an answer that nobody reads, too
+many that wait) is nothing that uvicorn has, so it would be our code there too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from http import HTTPStatus
 
 import h11
 
-from authz.app.admin.pages import Answer, Pages, Scrape, State
+from authz.app.admin.exchange import Answer, BodyRefused, Request
+from authz.app.admin.limits import Limits
+from authz.app.admin.pages import Pages, Scrape, State
 from authz.app.phrases import reason
 from authz.errors import SettingsError
 
@@ -23,7 +28,10 @@ _PIECE = 64 * 1024  # bytes written before the client must have taken most of th
 
 
 class AdminServer:
-    """The listener. `idle_timeout` is for a whole request to arrive, `write_timeout` for a piece of an answer to go.
+    """The listener; `limits` are pages of their own, None: there are none of limits.
+
+    `idle_timeout` is for the head of a request to arrive, `body_timeout` for all of the body where one is wanted,
+    `write_timeout` for a piece of an answer to go; all are in seconds.
 
     Beyond `max_connections` a new connection takes the place of the one that has waited longest for a request.
     """
@@ -33,12 +41,15 @@ class AdminServer:
         scrape: Scrape,
         state: State,
         *,
+        limits: Limits | None = None,
         idle_timeout: float = 75.0,
+        body_timeout: float = 10.0,
         write_timeout: float = 10.0,
         max_connections: int = 32,
     ) -> None:
-        self._pages = Pages(scrape, state)
+        self._pages = Pages(scrape, state, limits)
         self._idle_timeout = idle_timeout
+        self._body_timeout = body_timeout
         self._write_timeout = write_timeout
         self._max_connections = max_connections
         self._server: asyncio.Server | None = None
@@ -115,16 +126,37 @@ class AdminServer:
             if request is None:
                 return
             self._waiting.pop(writer, None)
-            headers = dict(request.headers)
-            accept = headers.get(b"accept", b"").decode("latin-1")
-            answer = await self._pages.answer(request.method.decode("ascii"), request.target.decode("latin-1"), accept)
+            answer = await self._pages.answer(self._request(request, connection, reader, writer))
+            if connection.their_state is h11.SEND_BODY and _has_body(request):
+                # Nobody wanted the body, or not all of it, so there is nothing to bound: the connection ends instead.
+                answer = replace(answer, headers=(*answer.headers, ("Connection", "close")))
             await self._send(connection, writer, answer, head=request.method == b"HEAD")
-            # A body is not read, so that there is nothing to bound: the connection ends instead.
-            if connection.next_event() is h11.NEED_DATA or connection.our_state is not h11.DONE:
+            if connection.our_state is not h11.DONE:
                 return
+            if connection.their_state is h11.SEND_BODY:
+                connection.next_event()  # the end of a message without a body
             if connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
+
+    def _request(
+        self,
+        request: h11.Request,
+        connection: h11.Connection,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> Request:
+        async def read(most: int) -> bytes:
+            try:
+                async with asyncio.timeout(self._body_timeout):
+                    return await _body(request, most, connection, reader, writer)
+            except TimeoutError:
+                raise BodyRefused(408, f"expected the whole body within {self._body_timeout:g} s") from None
+            except h11.RemoteProtocolError as error:
+                raise BodyRefused(400, "expected a body as its head says") from error
+
+        method, target = request.method.decode("ascii"), request.target.decode("latin-1")
+        return Request(method, target, tuple(request.headers), read)
 
     async def _send(
         self, connection: h11.Connection, writer: asyncio.StreamWriter, answer: Answer, *, head: bool = False
@@ -149,6 +181,40 @@ async def _next_request(connection: h11.Connection, reader: asyncio.StreamReader
             return event
         else:
             return None
+
+
+def _has_body(request: h11.Request) -> bool:
+    """Whether the head says that a body follows."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in request.headers
+    )
+
+
+async def _body(
+    request: h11.Request,
+    most: int,
+    connection: h11.Connection,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> bytes:
+    """The body of at most `most` bytes, however it is framed; raises BodyRefused and h11.RemoteProtocolError."""
+    too_long = BodyRefused(413, f"expected a body of at most {most} bytes")
+    length = dict(request.headers).get(b"content-length", b"0")  # digits, as h11 has checked
+    if len(length) > len(str(most)) or int(length) > most:
+        raise too_long
+    if connection.they_are_waiting_for_100_continue:
+        writer.write(_wire(connection, h11.InformationalResponse(status_code=100, headers=[], reason="Continue")))
+    body = bytearray()
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(_READ))
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > most:
+                raise too_long
+        else:
+            return bytes(body)
 
 
 def _head(answer: Answer) -> h11.Response:

@@ -11,11 +11,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from authz.app.audit.target import Target
 from authz.app.phrases import reason
-from authz.audit import MAX_ARGUMENTS, NO_VALUES, Record, Redaction, encode, encode_gap
+from authz.audit import MAX_ARGUMENTS, NO_VALUES, Record, Redaction, RulingRecord, encode, encode_gap, encode_ruling
 from authz.model import NOTHING, Effect
 
 _log = logging.getLogger("mcp_authz.audit")
@@ -33,7 +34,7 @@ class _Queue:
     """A queue from one thread to one other, bounded by records and by the memory they hold."""
 
     def __init__(self, max_records: int, max_bytes: int) -> None:
-        self.records: deque[Record] = deque()
+        self.records: deque[Record | RulingRecord] = deque()
         self.refused = 0  # counted by the thread that puts
         self.lost = 0  # counted by the thread that takes
         self._max_records = max_records
@@ -42,20 +43,21 @@ class _Queue:
         self._put = 0
         self._taken = 0
 
-    def put(self, record: Record) -> bool:
-        body = len(record.body)
+    def put(self, record: Record | RulingRecord) -> bool:
         weight = _weight(record)
         if len(self.records) >= self._max_records or self._put - self._taken + weight > self._max_bytes:
             self.refused += 1
             return False
-        if body > MAX_ARGUMENTS:  # its arguments are not written down: do not hold them
+        if (
+            isinstance(record, Record) and len(record.body) > MAX_ARGUMENTS
+        ):  # its arguments are not written down: do not hold them
             message = replace(record.decision.message, arguments=NOTHING)
             record = replace(record, decision=replace(record.decision, message=message))
         self._put += weight
         self.records.append(record)
         return True
 
-    def take(self) -> Record:
+    def take(self) -> Record | RulingRecord:
         record = self.records.popleft()
         self._taken += _weight(record)
         return record
@@ -115,6 +117,13 @@ class AuditFile:
         if self._deadline is not None or (allowed and self._required and self._broken):
             queue.refused += 1
             return False
+        return self._put(queue, record)
+
+    def write_ruling(self, record: RulingRecord) -> bool:
+        """Queue what a person said of a request; False if it is lost."""
+        return self._put(self._allowed if record.ruling.granted else self._denied, record)
+
+    def _put(self, queue: _Queue, record: Record | RulingRecord) -> bool:
         if not queue.put(record):
             return False
         if self._asleep:
@@ -197,11 +206,12 @@ class AuditFile:
                 time.sleep(0.00005)
         return b"".join(lines)
 
-    def _encoded(self, record: Record, effect: Effect) -> bytes:
+    def _encoded(self, record: Record | RulingRecord, effect: Effect) -> bytes:
         try:
-            line = encode(record, self._redaction)
+            line = encode(record, self._redaction) if isinstance(record, Record) else encode_ruling(record)
         except Exception:  # a record that cannot be written must not end the writing of all others
-            _log.exception("audit: decision %s cannot be encoded", record.decision.id)
+            id_ = record.decision.id if isinstance(record, Record) else record.approval.id
+            _log.exception("audit: decision %s cannot be encoded", id_)
             self.errors += 1
             self._queues[effect].lost += 1
             return b""
@@ -236,8 +246,10 @@ class AuditFile:
             _log.warning("audit: %s can be written again", self._target)
 
 
-def _weight(record: Record) -> int:
+def _weight(record: Record | RulingRecord) -> int:
     """An estimate of the memory that a record holds: parsed arguments take some times their text."""
+    if isinstance(record, RulingRecord):
+        return 1024 + len(record.approval.request.params) + len(record.ruling.comment)
     body = len(record.body)
     if record.part:
         body = 0  # the parts of a batch share one body

@@ -20,6 +20,7 @@ from authz.app.policies.reload import Loader
 from authz.app.settings.settings import Settings
 from authz.engine import Engine, Explanation
 from authz.model import (
+    Algorithm,
     Approval,
     Charge,
     Decision,
@@ -124,15 +125,36 @@ def _section(title: str, rows: Sequence[tuple[str, str, str]]) -> Iterator[Text]
 
 
 def _owed(owed: Charge | Approval) -> str:
-    if isinstance(owed, Charge):
-        limit = owed.limit
-        per = [f"{part} {value!r}" if value else part for part, value in owed.descriptor]
-        if owed.session:
-            per.append(f"session {owed.session!r}")
-        counted = f", counted for {', '.join(per)}" if per else ""
-        return f"{limit.name}: {owed.cost:g} of {limit.max} in {limit.window:g} s{counted}"
-    by = f" by {', '.join(owed.by)}" if owed.by else ""
-    return f"approval for {owed.rule}{by} within {owed.timeout:g} s"
+    if isinstance(owed, Approval):
+        return _asked(owed)
+    limit = owed.limit
+    per = [f"{part} {value!r}" if value else part for part, value in owed.descriptor]
+    if owed.session:
+        per.append(f"session {owed.session!r}")
+    said = f"{limit.name}: {_number(owed.cost)} of {limit.max} in {limit.window:g} s"
+    if limit.algorithm is not Algorithm.SLIDING_WINDOW:
+        said += f" by {limit.algorithm}"
+    if limit.algorithm is Algorithm.TOKEN_BUCKET:
+        said += f" of burst {limit.burst}"
+    return f"{said}, counted for {', '.join(per)}" if per else said
+
+
+def _asked(approval: Approval) -> str:
+    said = f"approval for {approval.rule}"
+    if approval.by:
+        said += f" by {', '.join(approval.by)}"
+    said += f" within {approval.timeout:g} s"
+    if not approval.uses:
+        said += ", for any number of equal calls"
+    elif approval.uses > 1:
+        said += f", for {approval.uses} equal calls"
+    if approval.remember:
+        said += f" in the {approval.remember:g} s after the yes"
+    return f"{said}, with a reason" if approval.reason_required else said
+
+
+def _number(cost: float) -> str:
+    return str(int(cost)) if cost.is_integer() else f"{cost:.12g}"
 
 
 def _who(principal: Principal) -> str:
@@ -205,11 +227,23 @@ def _as_data(explanation: Explanation, revision: str) -> dict[str, Any]:
 
 
 def _owed_data(owed: Charge | Approval) -> dict[str, Any]:
-    if isinstance(owed, Charge):
-        limit = owed.limit
-        per = [list(pair) for pair in owed.descriptor] + ([["session", owed.session]] if owed.session else [])
-        return {"limit": limit.name, "max": limit.max, "window": limit.window, "cost": owed.cost, "per": per}
-    return {"approval": owed.rule, "by": list(owed.by), "timeout": owed.timeout}
+    if isinstance(owed, Approval):
+        return {
+            "approval": owed.rule,
+            "by": list(owed.by),
+            "timeout": owed.timeout,
+            "uses": owed.uses,
+            "remember": owed.remember,
+            "reason_required": owed.reason_required,
+        }
+    limit = owed.limit
+    per = [list(pair) for pair in owed.descriptor] + ([["session", owed.session]] if owed.session else [])
+    data = {"limit": limit.name, "max": limit.max, "window": limit.window, "cost": owed.cost, "per": per}
+    if limit.algorithm is not Algorithm.SLIDING_WINDOW:
+        data["algorithm"] = limit.algorithm
+    if limit.algorithm is Algorithm.TOKEN_BUCKET:
+        data["burst"] = limit.burst
+    return data
 
 
 def _visible(text: str) -> str:

@@ -5,13 +5,14 @@ Identity is put where each configured source looks for it; nothing else tells th
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from authz.app.commands.http_text import UnreadableRequest, make_request, parse_header, parse_request
 from authz.app.phrases import reason
@@ -62,7 +63,7 @@ class Question:
         headers.update((name.lower(), value) for name, value in given)
         host = headers.pop("host", request.host)
         context = {} if self.server is None else {SERVER_EXTENSION: self.server}
-        request = dataclasses.replace(request, headers=headers, host=host, context=context)
+        request = structs.replace(request, headers=headers, host=host, context=context)
         return self._identified(request, identities.sources)
 
     def _bare(self) -> HttpRequest:
@@ -104,7 +105,7 @@ class Question:
                 named |= {source.client_id: self.client or "", source.scopes: " ".join(self.scopes)}
                 headers.update((name, value) for name, value in named.items() if name)
         peers = any(source.kind is SourceKind.PEER for source in sources) or self.principal.startswith("spiffe://")
-        return dataclasses.replace(
+        return structs.replace(
             request,
             headers=headers,
             verified={JWT_AUTHN: payloads} if payloads else {},

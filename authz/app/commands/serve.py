@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 
-from authz.app import logs
+from authz.app import logs, loop
 from authz.app.serve import Service, load, loading, say_on_stdout
 from authz.app.settings.settings import Settings
 from authz.errors import PolicyError, SettingsError
@@ -24,7 +24,8 @@ def run(settings: Settings) -> int:
             async def serve() -> None:
                 await Service(settings, loader, loaded).run(say_on_stdout)
 
-            asyncio.run(serve())
+            with asyncio.Runner(loop_factory=loop.factory()) as runner:
+                runner.run(serve())
         except PolicyError:
             _log.error("not started: the policies cannot be used")
             return 2

@@ -72,10 +72,19 @@ class Call(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Two connected SDK clients, one for each era, and the port for raw HTTP."""
+    """Two connected SDK clients, one for each era, the port for raw HTTP, and a person who can approve."""
 
     port: int
     sdk: Mapping[Who, Client]
+    approver: Approver
+
+
+@dataclass(frozen=True, slots=True)
+class Approver:
+    """Where people approve, and the token of one of them."""
+
+    url: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,25 @@ class ToolCall:
         decision = _decision(result.meta)
         retry = decision.get("retryAfterMs", 0) / 1000
         return Seen(str(decision.get("reason")), "tool error", text, retry)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedCall:
+    """A call that waits for a person's yes, which is given by the approvals API before it is made."""
+
+    call: ToolCall
+
+    async def __call__(self, clients: Clients) -> Seen:
+        headers = {"authorization": f"Bearer {clients.approver.token}"}
+        async with httpx2.AsyncClient(
+            base_url=f"{clients.approver.url}/api/v1", headers=headers, trust_env=False
+        ) as web:
+            (waiting,) = (
+                (await web.get("/requests", params={"tool": self.call.tool})).raise_for_status().json()["requests"]
+            )
+            said = await web.post(f"/requests/{waiting['id']}/approve", json={"comment": "invoice 17"})
+            said.raise_for_status()
+        return await self.call(clients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +169,7 @@ def _decision(data: object) -> Mapping[str, Any]:
 
 
 @asynccontextmanager
-async def connect(port: int) -> AsyncIterator[Clients]:
+async def connect(port: int, approver: Approver) -> AsyncIterator[Clients]:
     """Connect both clients through Envoy; proxies of the environment are not used."""
     url = f"http://127.0.0.1:{port}/mcp"
     async with contextlib.AsyncExitStack() as stack:
@@ -151,7 +179,7 @@ async def connect(port: int) -> AsyncIterator[Clients]:
             transport = streamable_http_client(url, http_client=web)
             mode: Any = _MODES[version]
             sdk[who] = await stack.enter_async_context(Client(transport, mode=mode, read_timeout_seconds=20))
-        yield Clients(port, sdk)
+        yield Clients(port, sdk, approver)
 
 
 def _tool(
@@ -175,6 +203,8 @@ def _message(tool: str, **more: Any) -> bytes:
 _META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
 _TWICE = _message("get_value").replace(b'"get_value"', b'"get_value", "name": "delete_cache"')
 
+_TRANSFER: Mapping[str, Any] = {"to": "ACME", "amount": 100}
+
 ROWS: Sequence[Row] = (
     _tool(Who.MODERN, "start_import_job", ALLOWED, "3 in any 10 s", repeat=3),
     _tool(Who.MODERN, "start_import_job", "rate_limited", "the 4th is one too many"),
@@ -185,7 +215,16 @@ ROWS: Sequence[Row] = (
     _tool(Who.MODERN, "delete_cache", "rule_denied", "a rule denies it"),
     _tool(Who.LEGACY, "delete_cache", "rule_denied", "the same in the older protocol"),
     _tool(Who.MODERN, "drop_tables", "default_denied", "no rule names it"),
-    _tool(Who.LEGACY, "transfer_funds", "approval_required", "a person must say yes first", to="ACME", amount=100),
+    _tool(Who.LEGACY, "transfer_funds", "approval_required", "a person must say yes first", **_TRANSFER),
+    Row(
+        Who.LEGACY,
+        "the same, once a person has said yes",
+        ALLOWED,
+        ApprovedCall(ToolCall(Who.LEGACY, "transfer_funds", _TRANSFER)),
+        "approved by the API, for exactly this call",
+    ),
+    _tool(Who.LEGACY, "transfer_funds", "approval_required", "a yes is good for one call", **_TRANSFER),
+    _tool(Who.LEGACY, "transfer_funds", "approval_required", "and for no other", to="ACME", amount=101),
     _raw(
         "get_value, and name a second time: delete_cache",
         "malformed",

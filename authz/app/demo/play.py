@@ -8,18 +8,20 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
+from authz.app.approvals.enrol import add as enrol
 from authz.app.demo import calls, show, stack
-from authz.app.demo.calls import ROWS, Clients, Row, Seen
+from authz.app.demo.calls import ROWS, Approver, Clients, Row, Seen
 from authz.app.demo.processes import Child, Children, DemoError
 from authz.app.demo.show import Outcome
 
 _POLICY = "demo.yaml"
+_APPROVER = "carol"
 _UNIX_PATH_BYTES = 107  # sockaddr_un.sun_path without its NUL
 
 
@@ -41,31 +43,40 @@ def _run(console: Console, children: Children, keep: bool) -> int:
     shutil.copyfile(stack.example_policies() / _POLICY, policies / _POLICY)
     audit = children.directory / "audit.jsonl"
     server = stack.start_server(children)
-    service = stack.start_service(children, policies, "--audit", str(audit))
+    approvers = children.directory / "approvers.yaml"
+    token = enrol(approvers, _APPROVER, ["payments"], "")
+    service = stack.start_service(children, policies, "--audit", str(audit), *_approvals(approvers))
+    approver = Approver(service.approvals, token)
     envoy = stack.start_envoy(children, stack.configure(server, service.socket))
     port = envoy.ports["mcp"]
     console.print(f"client → Envoy :{port} → MCP server :{server}, each call decided by mcp-authz on {service.socket}")
-    console.print(f"[dim]up after {time.monotonic() - started:.1f} s[/dim]\n")
-    outcomes = asyncio.run(_call_all(console, port))
+    console.print(f"[dim]up after {time.monotonic() - started:.1f} s[/dim]")
+    console.print(f"people approve on {approver.url}\n")
+    outcomes = asyncio.run(_call_all(console, port, approver))
     console.print(show.table(outcomes))
     service.child.until(lambda: len(show.two_records(audit.read_text())) == 2)
     show.evidence(console, stack.get(service.admin, "/metrics")[1].decode(), audit.read_text())
     failed = sum(not outcome.passed for outcome in outcomes)
     show.verdict(console, len(outcomes), failed, time.monotonic() - started)
     if keep:
-        show.try_it(console, port, service.admin, policies / _POLICY, audit)
+        show.try_it(console, port, service.admin, policies / _POLICY, audit, approver)
         _stay(envoy.child, service.child)
     else:
         show.next_steps(console, stack.example_policies() / _POLICY, stack.template_path())
     return 1 if failed else 0
 
 
-async def _call_all(console: Console, port: int) -> list[Outcome]:
+def _approvals(approvers: Path) -> Sequence[str]:
+    """A page for people. Nobody who calls is verified in the demo, so there is nobody to be told apart from them."""
+    return "--approvals", f"{stack.LOOPBACK}:0", "--approvers", str(approvers), "--approve-unidentified"
+
+
+async def _call_all(console: Console, port: int, approver: Approver) -> list[Outcome]:
     """Make every call in order; a patient one when the latest denial said that it may be made."""
     outcomes: list[Outcome] = []
     again = 0.0
     with console.status("calling") as status:
-        async with calls.connect(port) as clients:
+        async with calls.connect(port, approver) as clients:
             for row in ROWS:
                 pause = again - time.monotonic() if row.patient else 0.0
                 if pause > 0:

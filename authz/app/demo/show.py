@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from authz.app.demo.calls import Row, Seen
+from authz.app.demo.calls import Approver, Row, Seen
 
 _WIDTH = 150  # columns where there is no terminal
 _DECISION_ID = re.compile(r" Decision id: \S+$")
@@ -117,7 +117,7 @@ def _short(path: Path) -> str:
     return escape(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
-def try_it(console: Console, port: int, admin: int, policy: Path, audit: Path) -> None:
+def try_it(console: Console, port: int, admin: int, policy: Path, audit: Path, approver: Approver) -> None:
     """How to use what is left running."""
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete_cache"}})
     console.print(
@@ -127,6 +127,7 @@ def try_it(console: Console, port: int, admin: int, policy: Path, audit: Path) -
         f"    -d '{escape(body)}'\n\n"
         f"  edit {policy}: it is noticed within 2 s\n"
         f"  tail -f {audit}\n"
-        f"  curl -s http://127.0.0.1:{admin}/metrics",
+        f"  curl -s http://127.0.0.1:{admin}/metrics\n"
+        f"  approve what waits: {approver.url}, with the token {approver.token}",
         soft_wrap=True,
     )

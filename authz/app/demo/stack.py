@@ -23,16 +23,19 @@ import yaml
 from authz.app.demo.processes import Child, Children, DemoError
 
 LOOPBACK = "127.0.0.1"
-_READY = re.compile(r"^mcp-authz ready: .* admin 127\.0\.0\.1:([0-9]+), ", re.MULTILINE)
+_READY = re.compile(
+    r"^mcp-authz ready: .* admin 127\.0\.0\.1:([0-9]+), (?:approvals (http://127\.0\.0\.1:[0-9]+), )?", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running `mcp-authz serve`: its unix socket and its port for operators."""
+    """A running `mcp-authz serve`: its unix socket, its port for operators and where people approve ("": nowhere)."""
 
     child: Child
     socket: Path
     admin: int
+    approvals: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def start_service(
     child = children.start(name, command)
     child.until(lambda: _READY.search(child.output.read_text()))
     ready = _READY.search(child.output.read_text())
-    return Service(child, path, int(ready[1]) if ready else 0)
+    return Service(child, path, int(ready[1]) if ready else 0, (ready[2] or "") if ready else "")
 
 
 def start_envoy(children: Children, configuration: Mapping[str, Any], name: str = "envoy") -> Envoy:

@@ -20,6 +20,7 @@ from authz.policy.text.document import Document, parse
 from authz.policy.text.suggestion import did_you_mean
 
 CONFIG_VARIABLE = VARIABLE_PREFIX + "CONFIG"
+TOKEN_VARIABLE = VARIABLE_PREFIX + "APPROVALS_TOKEN"  # of the approver who runs `mcp-authz approvals`: no setting
 # Kubernetes sets these in every pod for a Service named mcp-authz… (its "service links").
 _SERVICE_LINK = re.compile(r"MCP_AUTHZ_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT(?:_[0-9]+_.+)?)")
 
@@ -117,7 +118,7 @@ class _Reader:
     def variables(self, environ: Mapping[str, str]) -> None:
         by_variable = {setting.variable: setting for setting in table().values() if setting.variable}
         for variable, text in sorted(environ.items()):
-            if not variable.startswith(VARIABLE_PREFIX) or variable == CONFIG_VARIABLE:
+            if not variable.startswith(VARIABLE_PREFIX) or variable in (CONFIG_VARIABLE, TOKEN_VARIABLE):
                 continue
             setting = by_variable.get(variable)
             if setting is not None:
@@ -168,9 +169,29 @@ def _contradictions(settings: Settings, *, identities: bool) -> list[str]:
         problems.append("audit_required: expected audit to be a file or stdout, got none")
     if len(set(settings.listen)) < len(settings.listen):
         problems.append("listen: expected each address once")
+    problems += _state_contradictions(settings)
     for address in settings.listen:
         try:
             require_protected(address, settings.plaintext_ok)
         except SettingsError as error:
             problems.append(str(error))
+    return problems
+
+
+def _state_contradictions(settings: Settings) -> list[str]:
+    problems = []
+    state = settings.state
+    if state.shared and settings.state_timeout >= settings.timeout:
+        problems.append(
+            f"state_timeout: expected less than timeout, {settings.timeout:g}s, got {settings.state_timeout:g}s"
+        )
+    if settings.state_password and not state.shared:
+        problems.append(f"state_password: expected state to be a server, got {state}")
+    problems += [
+        f"{name}: expected state to be an address with TLS such as valkeys://…, got {state}"
+        for name in ("state_ca", "state_cert", "state_key")
+        if getattr(settings, name) and not state.tls
+    ]
+    if bool(settings.state_cert) != bool(settings.state_key):
+        problems.append("state_cert: expected state_cert and state_key together, got one of them")
     return problems

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from authz.app.settings import values
-from authz.app.settings.values import Address, Kind
+from authz.app.settings.values import Address, Kind, Secret
+from authz.app.store.address import MEMORY, StateAddress
 from authz.identity import IdentitySource
 from authz.model import Disclose
 
@@ -84,6 +85,13 @@ class Settings:
             shown=REQUIRED,
         ),
     )
+    transport: str = field(
+        default="auto",
+        metadata=_about(
+            values.one_of(("auto", "native", "grpcio")),
+            "what carries the checks: `native` is pygrpc-native, `auto` takes it where it is installed, else grpcio",
+        ),
+    )
     admin: Address | None = field(
         default=Address("127.0.0.1", 9464),
         metadata=_about(
@@ -92,12 +100,128 @@ class Settings:
             why="host and port of OpenTelemetry's Prometheus exporter",
         ),
     )
-    state: str = field(
-        default="memory",
+    admin_token: Secret | None = field(
+        default=None,
+        metadata=_about(
+            values.SECRET, "lets its bearer reset limits (`mcp-authz limits reset`)", shown="none, and nobody may"
+        ),
+    )
+    state: StateAddress = field(
+        default=MEMORY,
         metadata=_about(
             values.STATE,
-            "where counters live; with `memory` in this process, so that each replica counts for itself",
+            "where counters and approvals live: `memory`, in this process, so that each replica counts for itself; or "
+            "Valkey or Redis, for all replicas: `valkey://` or `redis://` `[USER@]HOST:PORT/0`, with TLS `valkeys://`, "
+            "`valkey+unix:///PATH`, `valkey+sentinel://H1:26379,H2:26379/NAME/0`, `valkey+cluster://H1:6379,H2:6379`",
         ),
+    )
+    state_password: Secret | None = field(
+        default=None,
+        metadata=_about(values.SECRET, "the password for `state`, read again at each connection", shown="none"),
+    )
+    state_timeout: float = field(
+        default=0.020,
+        metadata=_about(
+            values.duration(0.001, 10),
+            "how long a decision waits for `state` before each limit does what its `on_store_error` says; below "
+            "`timeout`",
+            shown="20ms",
+            why="a tenth of Envoy's default timeout",
+        ),
+    )
+    state_ca: Path | None = field(
+        default=None,
+        metadata=_about(
+            values.FILE, "the certificates (PEM) that alone may vouch for `state` by TLS", shown="those of the system"
+        ),
+    )
+    state_cert: Path | None = field(
+        default=None, metadata=_about(values.FILE, "the client certificate (PEM) for `state`", shown="none")
+    )
+    state_key: Path | None = field(
+        default=None, metadata=_about(values.FILE, "the key of `state_cert` (PEM)", shown="none")
+    )
+    approvals: Address | None = field(
+        default=None,
+        metadata=_about(
+            values.LISTEN_OR_NONE,
+            "where people approve: the page and its HTTP API; needs `approvers` or `approvals_proxy_user`",
+            shown="none",
+        ),
+    )
+    approvals_url: str = field(
+        default="",
+        metadata=_about(
+            values.ORIGIN, "how people reach the page, for links and as the one further Host", shown="the bound address"
+        ),
+    )
+    approvals_plaintext_ok: bool = field(
+        default=False,
+        metadata=_about(
+            values.SWITCH, "serve the page in plain text beyond this machine: a proxy in front of it has TLS"
+        ),
+    )
+    approvals_session_key: Secret | None = field(
+        default=None,
+        metadata=_about(
+            values.SECRET,
+            "signs sessions; the same for all replicas behind one address",
+            shown="random at each start",
+        ),
+    )
+    approvers: Path | None = field(
+        default=None,
+        metadata=_about(
+            values.FILE, "who may approve, with groups and hashed tokens (`mcp-authz approvers add`)", shown="none"
+        ),
+    )
+    approvals_proxy_user: str = field(
+        default="",
+        metadata=_about(values.HEADER, "header in which a reverse proxy says who the approver is", shown="none"),
+    )
+    approvals_proxy_groups: str = field(
+        default="",
+        metadata=_about(values.HEADER, "header with the approver's groups, separated by commas", shown="none"),
+    )
+    approvals_proxy_claim: str = field(
+        default="",
+        metadata=_about(
+            values.HEADER, "header with the approver's value of `approval_claim`", shown="the user, where that is `id`"
+        ),
+    )
+    approvals_proxy_secret: Secret | None = field(
+        default=None,
+        metadata=_about(
+            values.SECRET,
+            "what the proxy sends as `x-approvals-proxy-secret`; needed unless the page is on a unix socket",
+            shown="none",
+        ),
+    )
+    approval_claim: str = field(
+        default="id",
+        metadata=_about(
+            values.TEXT,
+            "the claim of the requester, or `id`, by which nobody approves own calls; compared with the approver's",
+        ),
+    )
+    approve_unidentified: bool = field(
+        default=False,
+        metadata=_about(values.SWITCH, "let approve where requester or approver has no such claim to compare"),
+    )
+    webhook_url: str = field(
+        default="", metadata=_about(values.WEB, "told of new and decided requests for approval", shown="none")
+    )
+    webhook_secret: Secret | None = field(
+        default=None,
+        metadata=_about(
+            values.SECRET,
+            "signs what is sent (Standard Webhooks); needed where the format is `generic`",
+            shown="none",
+        ),
+    )
+    webhook_format: str = field(
+        default="generic",
+        metadata=_about(values.one_of(("generic", "slack", "teams")), "who shall understand it"),
     )
     socket_mode: int = field(
         default=0o660,

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from authz.app.store.address import parse as state_address
 from authz.policy.text.suggestion import did_you_mean
 
 _SIZE = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
@@ -21,6 +23,9 @@ _DURATIONS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _OCTAL = 'an octal mode such as "0660"'
 _MODE = re.compile(r"0?[0-7]{3}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 5.6.2, lower case as the proxy sends header names
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 UNIX_PATH_BYTES = 107  # sockaddr_un.sun_path without its NUL
 
@@ -69,6 +74,17 @@ class Address:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is: in a file (`path`) or an environment variable. Never the secret itself: settings are shown."""
+
+    path: str = ""
+    variable: str = ""
+
+    def __str__(self) -> str:
+        return f"file:{self.path}" if self.path else f"env:{self.variable}"
 
 
 def whole(low: int, high: int) -> Kind:
@@ -166,6 +182,31 @@ def address(text: str) -> Address:
     return Address(host=bare, port=int(port))
 
 
+def _listen_or_none(text: str) -> Address | None:
+    return None if text == "none" else address(text)
+
+
+def _secret(text: str) -> Secret:
+    kind, _, rest = text.partition(":")
+    if kind not in ("file", "env") or not rest or "\0" in rest or (kind == "env" and not _VARIABLE.fullmatch(rest)):
+        raise ValueError("expected file:PATH or env:NAME, got something else")  # which may be the secret: not repeated
+    return Secret(path=rest) if kind == "file" else Secret(variable=rest)
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError(f"expected https://HOST or http://HOST:PORT without a path, got {text!r}")
+    scheme, _, rest = text.lower().partition("://")
+    return f"{scheme}://{rest.removesuffix(':443' if scheme == 'https' else ':80')}"  # as browsers write it
+
+
+def _web(text: str) -> str:
+    parts = urlsplit(text) if text.isascii() and text.isprintable() and " " not in text else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise ValueError("expected an http or https address, got something else")  # a web hook's address is a secret
+    return text
+
+
 def _tcp(text: str) -> Address | None:
     if text == "none":
         return None
@@ -175,13 +216,6 @@ def _tcp(text: str) -> Address | None:
     return found
 
 
-def _state(text: str) -> str:
-    if text != "memory":
-        later = text.startswith(("valkey", "redis"))
-        raise ValueError(f"expected memory, got {text!r}{', which is not implemented yet' if later else ''}")
-    return text
-
-
 SWITCH = Kind("true|false", _switch, (bool,), switch=True)
 TEXT = Kind("TEXT", _text)
 PATH = Kind("PATH", _path)
@@ -189,4 +223,9 @@ MODE = Kind("MODE", _mode, expected=_OCTAL)
 HEADER = Kind("NAME", _header)
 LISTEN = Kind("unix:PATH|HOST:PORT", address)
 TCP = Kind("HOST:PORT|none", _tcp)
-STATE = Kind("memory", _state)
+LISTEN_OR_NONE = Kind("unix:PATH|HOST:PORT|none", _listen_or_none)
+FILE = Kind("FILE", _path)
+SECRET = Kind("file:PATH|env:NAME", _secret)
+ORIGIN = Kind("URL", _origin)
+WEB = Kind("URL", _web)
+STATE = Kind("memory|valkey://HOST:PORT/0", state_address)

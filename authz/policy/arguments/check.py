@@ -24,6 +24,7 @@ from authz.policy.arguments.schema import (
     Schema,
     SchemaProblem,
     declared_at,
+    required_at,
 )
 from authz.policy.arguments.shape import Shape, shape_of
 from authz.policy.arguments.words import Explainer, Violation, violation
@@ -89,6 +90,10 @@ class ArgumentsSchema:
         """
         names = declared_at(self._schema, tuple(path), self._definitions)
         return None if names is None else DeclaredType(names)
+
+    def requires(self, path: Sequence[str]) -> bool:
+        """Whether arguments that fit always have something at `path`, which names members."""
+        return required_at(self._schema, tuple(path), self._definitions)
 
 
 def compile_arguments(

@@ -165,6 +165,27 @@ def _items(schema: Schema, step: int, rest: Path, definitions: Definitions) -> f
     return join([declared_at(child, rest, definitions) for child in (*first, others) if child is not False])
 
 
+def required_at(schema: Any, path: Path, definitions: Definitions) -> bool:
+    """Whether every value that fits `schema` has something at `path`: names of members, at least one."""
+    beside = _beside(schema, definitions)
+    if not any(path[0] in one.get("required", ()) for one in beside):
+        return False
+    members = [one["properties"][path[0]] for one in beside if path[0] in one.get("properties", {})]
+    return len(path) == 1 or any(required_at(one, path[1:], definitions) for one in members)
+
+
+def _beside(schema: Any, definitions: Definitions) -> list[Schema]:
+    """The schemas that hold for every value for which `schema` holds: itself, its reference, all of `allOf`."""
+    if not isinstance(schema, dict):
+        return []
+    found = [schema]
+    if "$ref" in schema:
+        found += _beside(target(schema, definitions), definitions)
+    for child in schema.get("allOf", ()):
+        found += _beside(child, definitions)
+    return found
+
+
 def meet(found: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
     """The types that satisfy every known one of `found`."""
     known: frozenset[str] | None = None

@@ -6,8 +6,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _RATES = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
 
-def parse_window(value: int | str) -> float:
-    """Seconds of a `window` or `timeout`; ValueError says what was expected."""
+MAX_DAYS = 366
+
+
+def parse_window(value: int | str, most_days: int = MAX_DAYS) -> float:
+    """Seconds of a `window` or `timeout` of at most `most_days`; ValueError says what was expected."""
     if isinstance(value, int) and not isinstance(value, bool):
         seconds = value
     else:
@@ -15,8 +18,8 @@ def parse_window(value: int | str) -> float:
         if unit not in _UNITS or not number.isdecimal() or not number.isascii() or len(number) > 9:
             raise ValueError(f"expected seconds, or a number with s, m, h or d, got {value!r}")
         seconds = int(number) * _UNITS[unit]
-    if not 1 <= seconds <= 366 * 86_400:
-        raise ValueError(f"expected at least 1 second and at most 366 days, got {value!r}")
+    if not 1 <= seconds <= most_days * 86_400:
+        raise ValueError(f"expected at least 1 second and at most {most_days} days, got {value!r}")
     return float(seconds)
 
 

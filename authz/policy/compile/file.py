@@ -9,11 +9,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from authz.errors import PolicyError, Problem
-from authz.model import Approval, TargetKind
+from authz.model import TargetKind
 from authz.policy.arguments.check import inspect_definitions
+from authz.policy.compile.approvals import ApprovalCompiler
 from authz.policy.compile.findings import Findings
 from authz.policy.compile.limits import LimitCompiler
-from authz.policy.compile.rules import APPROVAL_TIMEOUT, RuleCompiler
+from authz.policy.compile.rules import RuleCompiler
 from authz.policy.index import Index
 from authz.policy.rules import Block, Compiled, HostMatch, Policy, Rule
 from authz.policy.selection import EVERY_SERVER
@@ -102,14 +103,19 @@ class _FileCompiler:
         }
         default = next(iter(context.claims))
         owner = (f"shadow {self._file}",) if self._shadow else ()
-        self._limits = LimitCompiler(self._findings, self._server, owner)
+        claims = context.claims.get(self._identity, context.claims[default])
+        headers = context.request_headers
+        sources = tuple(context.claims)
+        self._limits = LimitCompiler(self._findings, self._server, owner, claims=claims, headers=headers)
+        self._approvals = ApprovalCompiler(self._findings, self._definitions, sources)
         self._rules = RuleCompiler(
             self._findings,
             self._limits,
+            self._approvals,
             defs=self._definitions,
-            sources=tuple(context.claims),
-            claims=context.claims.get(self._identity, context.claims[default]),
-            headers=context.request_headers,
+            sources=sources,
+            claims=claims,
+            headers=headers,
         )
 
     def compile(self) -> Compiled:
@@ -129,7 +135,8 @@ class _FileCompiler:
         shared = given if isinstance(given, list) else []
         tools = self._section("tools")
         whole = len(sections[TargetKind.TOOL].exact) + len(sections[TargetKind.TOOL].globs) == len(tools)
-        limits = self._limits.compile_shared(shared, sections[TargetKind.TOOL] if whole else None)
+        known = sections[TargetKind.TOOL] if whole else None
+        limits = self._limits.compile_shared(shared, known, baseline=self._baseline)
         default = None if self._baseline else self._default()
         policy = None
         if not self._findings.problems:
@@ -196,7 +203,7 @@ class _FileCompiler:
 
     def _default(self) -> Rule:
         action = self._raw.get("default", "deny")
-        approval = Approval("default", APPROVAL_TIMEOUT) if action == "require_approval" else None
+        approval = self._approvals.default() if action == "require_approval" else None
         return Rule("default", allows=action != "deny", approval=approval)
 
     def _blocks(self, section: str) -> dict[str, Block]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from authz.model import Approval, Disclose
+from authz.model import Disclose
 from authz.policy.arguments.check import ArgumentsSchema, compile_arguments
+from authz.policy.compile.approvals import ApprovalCompiler
+from authz.policy.compile.coverage import present
 from authz.policy.compile.findings import Findings
-from authz.policy.compile.limits import LimitCompiler, window_of
+from authz.policy.compile.limits import LimitCompiler
 from authz.policy.conditions.condition import Condition, compile_condition
 from authz.policy.principals import Principals, compile_principals
 from authz.policy.rules import Block, Requirement, Rule
 from authz.policy.text.document import Path
 
-APPROVAL_TIMEOUT = 900.0  # seconds; policies/README.md 5
 _WITH_ARGUMENTS = ("tools", "prompts")
 _DEFS = ("$defs",)
 
@@ -26,6 +27,7 @@ class RuleCompiler:
         self,
         findings: Findings,
         limits: LimitCompiler,
+        approvals: ApprovalCompiler,
         *,
         defs: dict[str, Any],
         sources: Sequence[str],
@@ -34,6 +36,7 @@ class RuleCompiler:
     ) -> None:
         self._findings = findings
         self._limits = limits
+        self._approvals = approvals
         self._defs = defs
         self._sources = sources
         self._claims = claims
@@ -45,10 +48,10 @@ class RuleCompiler:
         name = f"{section}.{key}"
         continues = raw.get("continuations") == "allow"
         if "rules" not in raw:
-            return Block(name, key, (self._rule(path, path, name, raw, None),), continuations=continues)
+            return Block(name, key, (self._rule(path, path, name, raw, raw, None),), continuations=continues)
         arguments = self._arguments(path, raw)
         rules = tuple(
-            self._rule(path, (*path, "rules", at), f"{name}.rules[{at}]", one, arguments)
+            self._rule(path, (*path, "rules", at), f"{name}.rules[{at}]", one, raw, arguments)
             for at, one in enumerate(raw["rules"])
         )
         for at, rule in enumerate(rules[:-1]):
@@ -56,16 +59,25 @@ class RuleCompiler:
                 text = f"never applies: the rule before it ({rule.name}) holds for every call"
                 self._findings.warn((*path, "rules", at + 1), text)
                 break
-        require = self._require(path, name, raw, _present(arguments))
+        require = self._require(path, name, raw, present(arguments))
         return Block(name, key, rules, arguments, require, continues)
 
-    def _rule(self, block: Path, path: Path, name: str, raw: dict[str, Any], outer: ArgumentsSchema | None) -> Rule:
+    def _rule(
+        self,
+        block: Path,
+        path: Path,
+        name: str,
+        raw: dict[str, Any],
+        around: dict[str, Any],
+        outer: ArgumentsSchema | None,
+    ) -> Rule:
+        """The rule `raw` of the block `around`, whose arguments are `outer`; a block of one rule is both."""
         arguments = self._arguments(path, raw)
         # `when` may only read what is checked before it: the block's arguments, which a block of one rule has itself.
         whole_block = path == block
-        readable = _present(arguments if whole_block else outer)
+        readable = present(arguments if whole_block else outer)
         when = self._condition((*path, "when"), raw["when"], readable) if "when" in raw else None
-        schemas = _present(arguments, outer)
+        schemas = present(arguments, outer)
         asks = raw["action"] == "require_approval"
         if "approval" in raw and not asks:
             self._findings.problem((*path, "approval"), "expected only beside action: require_approval")
@@ -76,6 +88,7 @@ class RuleCompiler:
                         (*path, key), "has no effect on a rule that denies; to deny some calls, use when"
                     )
         limits = raw.get("rate_limit", [])
+        place: Path = (*path, "rate_limit")
         return Rule(
             name=name,
             allows=raw["action"] != "deny",
@@ -84,17 +97,11 @@ class RuleCompiler:
             arguments=arguments,
             arguments_first=whole_block and when is not None,
             require=self._require(path, name, raw, schemas),
-            limits=self._limits.compile((*path, "rate_limit"), f"{block[0]}.{block[1]}", limits, schemas),
-            approval=self._approval(path, name, raw.get("approval", {})) if asks else None,
+            limits=self._limits.compile(place, f"{block[0]}.{block[1]}", name, limits, schemas),
+            approval=self._approvals.compile(path, name, raw, around) if asks else None,
             reason=raw.get("reason", ""),
             disclose=Disclose(raw["disclose"]) if "disclose" in raw else None,
         )
-
-    def _approval(self, path: Path, name: str, raw: dict[str, Any]) -> Approval:
-        given = raw.get("timeout", int(APPROVAL_TIMEOUT))
-        timeout = window_of(self._findings, (*path, "approval", "timeout"), given)
-        by = raw.get("by", [])
-        return Approval(name, timeout, (by,) if isinstance(by, str) else tuple(by))
 
     def _principals(self, path: Path, raw: Sequence[str] | None) -> Principals | None:
         if raw is None:
@@ -139,7 +146,3 @@ class RuleCompiler:
                 reason = "" if bare else entry.get("reason", "")
                 compiled.append(Requirement(f"{name}.require[{at}]", condition, reason))
         return tuple(compiled)
-
-
-def _present(*schemas: ArgumentsSchema | None) -> list[ArgumentsSchema]:
-    return [one for one in schemas if one is not None]

@@ -56,6 +56,8 @@ from authz.policy.conditions.work import (
 
 _ARRAY, _STRING, _BOOLEAN, _NUMBER = (frozenset([kind]) for kind in ("array", "string", "boolean", "number"))
 _CONTAINERS = frozenset(["array", "object"])
+# What an expression is, and its result in words.
+_RESULTS = {"boolean": ("a condition", "true or false"), "number": ("a cost", "a number")}
 
 
 Scope: TypeAlias = Mapping[str, Seen]
@@ -78,17 +80,18 @@ class Reading:
         self._depth = 0
         self._undeclared: dict[Path, str] = {}  # with the type that it seems to have
 
-    def read(self, tree: Node) -> Seen:
-        """Look at a whole expression, whose result has to be true or false."""
-        seen = self._visit(tree, {}, "boolean")
+    def read(self, tree: Node, result: str = "boolean") -> Seen:
+        """Look at a whole expression, whose result has to be of the type `result`: `boolean` or `number`."""
+        seen = self._visit(tree, {}, result)
         for path, hint in self._undeclared.items():
             # What is read deeper inside shows all that is to be added.
             if not any(other[: len(path)] == path and other != path for other in self._undeclared):
                 text = f"has no declared type; add arguments: {declaration(path, hint)}"
                 self._problem(f"{path_label(path)} {text}")
-        self._demand(seen, _BOOLEAN, "a condition")
-        if seen.kinds is not None and not seen.label and "boolean" not in seen.kinds:
-            self._problem(f"expected true or false as the result, got {' or '.join(sorted(seen.kinds))}")
+        who, wanted = _RESULTS[result]
+        self._demand(seen, frozenset([result]), who)
+        if seen.kinds is not None and not (seen.label and seen.declared) and result not in seen.kinds:
+            self._problem(f"expected {wanted} as the result, got {' or '.join(sorted(seen.kinds))}")
         return seen
 
     def _problem(self, text: str) -> None:

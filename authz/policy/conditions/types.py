@@ -50,6 +50,7 @@ ROOTS = frozenset(name.partition(".")[0] for name in VARIABLES)
 UNORDERED = frozenset(["principal.groups", "principal.scopes"])
 ENVIRONMENT = cel.NewEnv(variables=VARIABLES)
 BOOL = cel.Type.BOOL
+NUMERIC = (cel.Type.INT, cel.Type.UINT, cel.Type.DOUBLE)
 
 # Functions by what they cost; one that is not here is refused, so that no release of the library adds an unbounded one.
 LOGIC = frozenset(["_&&_", "_||_", "!_"])

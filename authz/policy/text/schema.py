@@ -217,7 +217,8 @@ def _fits_itself(schema: Node, value: Any) -> bool:
 
 
 def _in_range(schema: Node, value: float) -> bool:
-    return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
+    above = "exclusiveMinimum" not in schema or value > schema["exclusiveMinimum"]
+    return bool(above and schema.get("minimum", value) <= value <= schema.get("maximum", value))
 
 
 def _shown(value: Any) -> str:

@@ -47,7 +47,12 @@ SPELLINGS = {
     "policies": ("/etc/policies", "/etc/policies"),
     "listen": ("unix:/run/authz.sock", "[unix:/run/authz.sock]"),
     "admin": ("127.0.0.1:9000", "127.0.0.1:9000"),
-    "state": ("memory", "memory"),
+    "state": ("valkeys://authz@db:7000/1", "valkeys://authz@db:7000/1"),
+    "state_password": ("env:STATE_PASSWORD", "env:STATE_PASSWORD"),
+    "state_timeout": ("30ms", "0.03"),
+    "state_ca": ("/run/ca.pem", "/run/ca.pem"),
+    "state_cert": ("/run/cert.pem", "/run/cert.pem"),
+    "state_key": ("/run/key.pem", "/run/key.pem"),
     "socket_mode": ("0600", '"0600"'),
     "plaintext_ok": ("true", "true"),
     "max_body_bytes": ("1MiB", "1048576"),
@@ -68,8 +73,33 @@ SPELLINGS = {
     "audit_required": ("true", "true"),
     "audit_max_bytes": ("0", "0"),
     "audit_keep": ("9", "9"),
+    "transport": ("grpcio", "grpcio"),
+    "admin_token": ("env:ADMIN", "env:ADMIN"),
+    "approvals": ("127.0.0.1:9001", "127.0.0.1:9001"),
+    "approvals_url": ("https://approvals.example", "https://approvals.example"),
+    "approvals_plaintext_ok": ("true", "true"),
+    "approvals_session_key": ("env:SESSIONS", "env:SESSIONS"),
+    "approvers": ("/etc/approvers.yaml", "/etc/approvers.yaml"),
+    "approvals_proxy_user": ("x-user", "x-user"),
+    "approvals_proxy_groups": ("x-groups", "x-groups"),
+    "approvals_proxy_claim": ("x-email", "x-email"),
+    "approvals_proxy_secret": ("env:PROXY", "env:PROXY"),
+    "approval_claim": ("email", "email"),
+    "approve_unidentified": ("true", "true"),
+    "webhook_url": ("https://hooks.example/x", "https://hooks.example/x"),
+    "webhook_secret": ("env:HOOK", "env:HOOK"),
+    "webhook_format": ("slack", "slack"),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
+}
+
+
+# What must be set beside a setting.
+BESIDE = {
+    "state_password": "state: valkey://db\n",
+    "state_ca": "state: valkeys://db\n",
+    "state_cert": "state: valkeys://db\nstate_key: k\n",
+    "state_key": "state: valkeys://db\nstate_cert: c\n",
 }
 
 
@@ -77,13 +107,12 @@ SPELLINGS = {
 def test_flag_variable_and_file_give_the_same_value(name, config):
     text, yaml = SPELLINGS[name]
     setting = table()[name]
-    source = "identity: [{name: corp, from: peer}]\n"
+    source = "identity: [{name: corp, from: peer}]\n" + BESIDE.get(name, "")
     given = [text] if setting.about.many else text == "true" if setting.about.kind.switch else text
     by_flag = load({name: given}, {}, file=config(source))
     assert load({}, {setting.variable: text}, file=config(source)) == by_flag
     assert load({}, {}, file=config(f"{source}{name}: {yaml}\n")) == by_flag
-    if name != "state":  # which has one value so far
-        assert getattr(by_flag, name) != getattr(Settings(), name)
+    assert getattr(by_flag, name) != getattr(Settings(), name)
 
 
 def test_values_have_their_types(config):
@@ -122,8 +151,17 @@ def test_the_settings_file_may_be_named_by_a_variable(config):
             "toolresult",
             ("expected one of tool-result, jsonrpc-error, http-status, got 'toolresult', did you mean 'tool-result'?"),
         ),
-        ("state", "valkey://db", "expected memory, got 'valkey://db', which is not implemented yet"),
-        ("state", "disk", "expected memory, got 'disk'"),
+        ("state", "disk", "expected memory or an address such as valkey://HOST:6379/0, got 'disk'"),
+        (
+            "state",
+            "redis://:hunter2@db",
+            (
+                "expected no password in redis://…, where a list of processes would show it: "
+                "give it by state_password as file:PATH or env:NAME"
+            ),
+        ),
+        ("state_password", "hunter2", "expected file:PATH or env:NAME, got something else"),
+        ("state_timeout", "0", "expected a duration from 0.001s to 10s (such as 150ms or 5s), got '0'"),
         ("plaintext_ok", "yes", "expected true or false, got 'yes'"),
         ("request_headers", "x y", "expected a header name, got 'x y'"),
         ("listen", "9001", "expected unix:PATH, HOST:PORT or [IPv6]:PORT, got '9001'"),
@@ -246,6 +284,25 @@ def test_settings_that_contradict_each_other_are_refused(config):
     assert problems(default_identity="corp") == [
         "default_identity: expected a name in identity, which has none, got 'corp'"
     ]
+
+
+def test_settings_of_a_store_that_is_not_there_are_refused():
+    given = {"state_password": "env:PW", "state_ca": "ca", "state_cert": "cert", "state_timeout": "1s"}
+    tls = "expected state to be an address with TLS such as valkeys://…, got"
+    assert problems(**given) == [
+        "state_password: expected state to be a server, got memory",
+        f"state_ca: {tls} memory",
+        f"state_cert: {tls} memory",
+        "state_cert: expected state_cert and state_key together, got one of them",
+    ]
+    assert problems(state="valkey://db", state_ca="ca") == [f"state_ca: {tls} valkey://db"]
+
+
+def test_a_decision_must_not_wait_for_the_store_longer_than_for_itself():
+    assert problems(state="valkey://db", state_timeout="150ms") == [
+        "state_timeout: expected less than timeout, 0.15s, got 0.15s"
+    ]
+    assert load({"state": "valkey://db", "state_timeout": "149ms"}, {}).state_timeout == 0.149
 
 
 def test_identity_sources_are_read(config):

@@ -89,7 +89,7 @@ REFUSED = [
     ),
     (
         "tools: {a: {action: require_approval, approval: {timeout: 400d}}}",
-        "p.yaml:2:50: tools.a.approval.timeout: expected at least 1 second and at most 366 days, got '400d'",
+        "p.yaml:2:50: tools.a.approval.timeout: expected at least 1 second and at most 30 days, got '400d'",
     ),
     (
         "limits: [{name: one, max: 1, window: 60, per: args.x}]",
@@ -134,7 +134,7 @@ WARNED = [
     (
         "tools: {a: {action: allow, rate_limit: [1/minute, 2/minute]}}",
         (
-            "p.yaml:2:51: tools.a.rate_limit[1]: differs from another limit of this block in max alone; "
+            "p.yaml:2:51: tools.a.rate_limit[1]: is told from another limit of this block by its place alone; "
             "a name keeps them apart"
         ),
     ),

@@ -406,7 +406,7 @@ def test_work_that_would_stall_others_is_refused_before_it_runs(text: str, argum
     asked = subject(arguments, path="/" + "a" * (2 << 20))
     assert compiled.evaluate(asked) is Match.FAILED
     with pytest.raises(ValueError, match=r"^too much"):
-        compiled._plan.gather(asked.call, asked.target)
+        compiled.program.plan.gather(asked.call, asked.target)
 
 
 @pytest.mark.parametrize(
@@ -425,12 +425,12 @@ def test_work_that_grows_with_what_is_sent_only_is_done(text: str, arguments: di
 
 
 def test_members_that_no_condition_names_are_not_handed_over() -> None:
-    plan = condition("args.options.force && args.env == 'a' && args.tags[0] == 'b'")._plan
+    plan = condition("args.options.force && args.env == 'a' && args.tags[0] == 'b'").program.plan
     asked = subject({"options": {"force": True, "big": 1}, "env": "a", "tags": ["b"], "n": 3})
     assert plan.gather(asked.call, asked.target) == {
         "args": {"options": {"force": True}, "env": "a", "tags": ["b"]},
     }
-    whole = condition("args.options == {'force': true} || args.options.force")._plan
+    whole = condition("args.options == {'force': true} || args.options.force").program.plan
     assert whole.gather(asked.call, asked.target) == {"args": {"options": {"force": True, "big": 1}}}
 
 

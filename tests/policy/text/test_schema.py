@@ -80,7 +80,6 @@ def check(text: str) -> list[str]:
 def test_the_example_of_the_language_loads_but_for_what_is_not_implemented() -> None:
     assert check(EVERYTHING) == [
         "p.yaml:32:1: categories: 'categories' is not implemented in this version",
-        "p.yaml:45:100: limits[1].cost: 'cost' is not implemented in this version",
     ]
 
 
@@ -202,16 +201,83 @@ BLOCK = "expected allow, deny, require_approval, or a mapping with action or rul
         ("{action: allow, arguments: []}", "3:39: tools.t.arguments: expected a JSON Schema, which is a mapping, got an empty list"),
         # what the language has and this version has not
         ("{action: allow, strict_arguments: true}", "3:28: tools.t.strict_arguments: 'strict_arguments' is not implemented in this version"),
+        # limits and approvals
         (
-            "{action: allow, rate_limit: {max: 1, window: 1, algorithm: token_bucket}}",
-            "3:60: tools.t.rate_limit.algorithm: 'token_bucket' is not implemented in this version",
+            '{action: allow, rate_limit: {max: 1, window: 1, cost: 0}}',
+            '3:66: tools.t.rate_limit.cost: expected a number above 0, or CEL that gives one, got 0',
         ),
         (
-            "{action: allow, rate_limit: {max: 1, window: 1, algorithm: fixed_window}}",
-            "3:60: tools.t.rate_limit.algorithm: 'fixed_window' is not implemented in this version",
+            '{action: allow, rate_limit: {max: 1, window: 1, cost: -1}}',
+            '3:66: tools.t.rate_limit.cost: expected a number above 0, or CEL that gives one, got -1',
         ),
-        ("{action: allow, rate_limit: {max: 1, window: 1, burst: 9}}", "3:60: tools.t.rate_limit.burst: 'burst' is not implemented in this version"),
-        ("{action: allow, rate_limit: {max: 1, window: 1, cost: 2}}", "3:60: tools.t.rate_limit.cost: 'cost' is not implemented in this version"),
+        (
+            '{action: allow, rate_limit: {max: 1, window: 1, cost: true}}',
+            '3:66: tools.t.rate_limit.cost: expected a number above 0, or CEL that gives one, got true',
+        ),
+        (
+            '{action: allow, rate_limit: {max: 1, window: 1, cost: [1]}}',
+            '3:66: tools.t.rate_limit.cost: expected a number above 0, or CEL that gives one, got a list',
+        ),
+        (
+            "{action: allow, rate_limit: {max: 1, window: 1, cost: ''}}",
+            "3:66: tools.t.rate_limit.cost: expected a number above 0, or CEL that gives one, got ''",
+        ),
+        (
+            '{action: allow, rate_limit: {max: 1, window: 1, cost: 1000000001}}',
+            '3:66: tools.t.rate_limit.cost: expected a number above 0, or CEL that gives one, got 1000000001',
+        ),
+        (
+            '{action: allow, rate_limit: {max: 1, window: 1, cost: 0.0}}',
+            '3:66: tools.t.rate_limit.cost: expected a number above 0, or CEL that gives one, got 0.0',
+        ),
+        (
+            '{action: allow, rate_limit: {max: 1, window: 1, burst: 0}}',
+            '3:67: tools.t.rate_limit.burst: expected a whole number from 1 to 1000000000, got 0',
+        ),
+        (
+            '{action: allow, rate_limit: {max: 1, window: 1, burst: 1.5}}',
+            '3:67: tools.t.rate_limit.burst: expected a whole number from 1 to 1000000000, got 1.5',
+        ),
+        (
+            '{action: allow, rate_limit: {max: 1, window: 1, algorithm: leaky}}',
+            "3:71: tools.t.rate_limit.algorithm: expected one of sliding_window, fixed_window, token_bucket, got 'leaky'",
+        ),
+        (
+            '{action: allow, rate_limit: {max: 1, window: 1, on_store_error: open}}',
+            "3:76: tools.t.rate_limit.on_store_error: expected one of local, deny, allow, got 'open'",
+        ),
+        (
+            '{action: require_approval, approval: {uses: 0}}',
+            '3:56: tools.t.approval.uses: expected a whole number from 1 to 1000000, got 0',
+        ),
+        (
+            '{action: require_approval, approval: {reason_required: 1}}',
+            '3:67: tools.t.approval.reason_required: expected true or false, got 1',
+        ),
+        (
+            '{action: require_approval, approval: {remember: 1w}}',
+            "3:60: tools.t.approval.remember: expected seconds (1 or more), or a duration such as 30s, 5m, 1h, 1d, got '1w'",
+        ),
+        (
+            '{action: require_approval, approval: {by: []}}',
+            '3:54: tools.t.approval.by: expected group:NAME, an id, or a list of these, got an empty list',
+        ),
+        (
+            "{action: require_approval, approval: {by: ''}}",
+            "3:54: tools.t.approval.by: expected group:NAME, an id, or a list of these, got ''",
+        ),
+        (
+            "{action: require_approval, approval: {by: ['']}}",
+            "3:55: tools.t.approval.by[0]: expected group:NAME or an id, got ''",
+        ),
+        (
+            '{action: require_approval, approval: {approvers: [5]}}',
+            '3:62: tools.t.approval.approvers[0]: expected group:NAME or an id, got 5',
+        ),
+        (
+            '{action: require_approval, approval: {aprovers: [a]}}',
+            "3:50: tools.t.approval.aprovers: unknown key 'aprovers', did you mean 'approvers'?",
+        ),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_in_a_block_is_said_at_its_place(block: str, expected: str) -> None:
@@ -297,14 +363,14 @@ def edited(edits: list[tuple[tuple[Any, ...], str, Any]]) -> dict[str, Any]:
         key = path[-1]
         if isinstance(parent, list):
             if what == "add":
-                parent.append(value)
+                parent.append(copy.deepcopy(value))
             elif isinstance(key, int) and key < len(parent):
-                parent[key] = value
+                parent[key] = copy.deepcopy(value)
         elif isinstance(parent, dict):
             if what == "delete":
                 parent.pop(key, None)
             else:
-                parent[f"{key}_" if what == "add" else key] = value
+                parent[f"{key}_" if what == "add" else key] = copy.deepcopy(value)
     return whole
 
 

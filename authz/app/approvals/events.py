@@ -1,0 +1,72 @@
+"""An open page -> a stream of server-sent events: that something which this approver may see has changed, never what.
+
+WHATWG HTML, 9.2. Knows no store: it hears of changes from the watch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from authz.app.approvals import wording
+from authz.app.approvals.desk import Desk, state_of
+from authz.app.approvals.identify import Door
+from authz.app.approvals.pages import Pages
+from authz.app.approvals.watch import Crowded, Listener, Watch
+from authz.model import ApprovalStatus
+
+LIFE = 15 * 60.0  # seconds after which the page asks anew, and is asked who it is
+BEAT = 15.0  # seconds between signs of life, below the idle timeouts of proxies
+RETRY = 3000  # ms
+
+
+class Events:
+    """The streams. `beat` and `life` are in seconds."""
+
+    def __init__(self, watch: Watch, desk: Desk, door: Door, pages: Pages, *, beat: float = BEAT) -> None:
+        self._watch = watch
+        self._desk = desk
+        self._door = door
+        self._pages = pages
+        self._beat = beat
+
+    async def stream(self, request: Request) -> Response:
+        """One stream; `since` in the query, or Last-Event-ID, is the state that the page shows."""
+        visitor = self._door.visitor(request)
+        if visitor is None:
+            return self._pages.say(wording.NOT_IN)
+        place = self._watch.listening(visitor.approver.id)
+        try:
+            listener = place.__enter__()
+        except Crowded:
+            return self._pages.say(wording.CROWDED, visitor)
+        since = request.headers.get("last-event-id") or request.query_params.get("since", "")
+
+        async def lines() -> AsyncIterator[bytes]:
+            try:
+                async for line in self._lines(request, listener, since):
+                    yield line
+            finally:
+                place.__exit__(None, None, None)
+
+        return StreamingResponse(lines(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+    async def _lines(self, request: Request, listener: Listener, since: str) -> AsyncIterator[bytes]:
+        yield f"retry: {RETRY}\n\n".encode()
+        end = time.monotonic() + LIFE
+        while not self._watch.stopped and time.monotonic() < end:
+            visitor = self._door.visitor(request)
+            if visitor is None:
+                return
+            if self._watch.records is not None:
+                seen = self._desk.visible(visitor.approver, self._watch.records)
+                state = state_of(seen)
+                if state != since:
+                    since = state
+                    waiting = sum(record.status is ApprovalStatus.PENDING for record in seen)
+                    yield f"id: {state}\nevent: change\ndata: {waiting}\n\n".encode()
+            if not await listener.wait(self._beat):
+                yield b": here\n\n"

@@ -1,0 +1,107 @@
+"""The store's count of changes -> a gauge, and the pages that are open. One question a second for all of them together.
+
+While nobody looks it asks every five seconds, for the gauge alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from authz.app.approvals.desk import LISTED
+from authz.errors import StoreError
+from authz.model import ApprovalRecord, ApprovalStatus
+from authz.state.store import Approvals
+
+_log = logging.getLogger("mcp_authz.approvals")
+
+MOST = 64  # open pages in all
+MOST_EACH = 8  # of one approver
+
+
+class Crowded(Exception):  # noqa: N818 - no error: there is no place now
+    """Too many pages are open."""
+
+
+class Listener:
+    """One open page: told when there is something new to look at."""
+
+    def __init__(self) -> None:
+        self.news = asyncio.Event()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for news, at most `seconds`; whether there are any."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.news.wait()
+        told = self.news.is_set()
+        self.news.clear()
+        return told
+
+
+class Watch:
+    """Asks the store. `pending` hears how many requests wait; `busy` and `idle` are seconds between two questions."""
+
+    def __init__(
+        self, approvals: Approvals, pending: Callable[[float], None], *, busy: float = 1.0, idle: float = 5.0
+    ) -> None:
+        self.records: Sequence[ApprovalRecord] | None = None  # as last read; None: not yet
+        self.stopped = False
+        self._approvals = approvals
+        self._pending = pending
+        self._busy = busy
+        self._idle = idle
+        self._seen = -1
+        self._lost = False
+        self._wake = asyncio.Event()
+        self._listeners: dict[Listener, str] = {}
+
+    @contextlib.contextmanager
+    def listening(self, who: str) -> Iterator[Listener]:
+        """A place among the listeners; raises Crowded where there is none for `who`."""
+        if len(self._listeners) >= MOST or Counter(self._listeners.values())[who] >= MOST_EACH:
+            raise Crowded
+        listener = Listener()
+        self._listeners[listener] = who
+        self._wake.set()
+        try:
+            yield listener
+        finally:
+            del self._listeners[listener]
+
+    async def run(self) -> None:
+        """Ask until cancelled. A store that does not answer is asked again; the log says so once."""
+        while True:
+            try:
+                await self._look()
+            except StoreError as error:
+                if not self._lost:
+                    _log.warning("approvals: the store does not tell what is pending: %s", error)
+                self._lost = True
+            else:
+                self._lost = False
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._busy if self._listeners else self._idle):
+                    await self._wake.wait()
+
+    def stop(self) -> None:
+        """Let every open page go."""
+        self.stopped = True
+        self._tell()
+
+    async def _look(self) -> None:
+        changes = await self._approvals.changes()
+        if changes == self._seen:
+            return
+        self.records = await self._approvals.records(most=LISTED)
+        self._seen = changes
+        self._pending(sum(record.status is ApprovalStatus.PENDING for record in self.records))
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener.news.set()

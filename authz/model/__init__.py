@@ -1,0 +1,98 @@
+"""The nouns of the service: what is asked, who asks, what is owed and what is answered.
+
+Every room speaks in these values; none of them knows a wire format, a file or a clock. Standard library and msgspec
+only: what is made for each call are its frozen Structs, of which one of 18 fields costs 0.14 µs where a frozen
+dataclass costs 1.7 µs (measured).
+"""
+
+from authz.model.answer import (
+    Decision,
+    Disclose,
+    Effect,
+    Evaluation,
+    Reason,
+    Reply,
+    Shadowed,
+    Step,
+)
+from authz.model.approvals import (
+    Approval,
+    ApprovalRecord,
+    ApprovalRequest,
+    ApprovalStatus,
+    Approver,
+    Ruling,
+    Standing,
+)
+from authz.model.owed import (
+    Algorithm,
+    Charge,
+    Discharge,
+    Limit,
+    Obligation,
+    OnStoreError,
+    Quota,
+)
+from authz.model.question import (
+    ANONYMOUS,
+    CLIENT_RESPONSE,
+    HTTP_END,
+    HTTP_METADATA,
+    HTTP_PREFLIGHT,
+    HTTP_STREAM,
+    NOTHING,
+    Call,
+    Era,
+    Exchange,
+    HttpRequest,
+    JsonObject,
+    Message,
+    MessageId,
+    MessageKind,
+    Principal,
+    Target,
+    TargetKind,
+)
+
+__all__ = [
+    "ANONYMOUS",
+    "CLIENT_RESPONSE",
+    "HTTP_END",
+    "HTTP_METADATA",
+    "HTTP_PREFLIGHT",
+    "HTTP_STREAM",
+    "NOTHING",
+    "Algorithm",
+    "Approval",
+    "ApprovalRecord",
+    "ApprovalRequest",
+    "ApprovalStatus",
+    "Approver",
+    "Call",
+    "Charge",
+    "Decision",
+    "Discharge",
+    "Disclose",
+    "Effect",
+    "Era",
+    "Evaluation",
+    "Exchange",
+    "HttpRequest",
+    "JsonObject",
+    "Limit",
+    "Message",
+    "MessageId",
+    "MessageKind",
+    "Obligation",
+    "OnStoreError",
+    "Principal",
+    "Quota",
+    "Reason",
+    "Reply",
+    "Ruling",
+    "Shadowed",
+    "Standing",
+    "Step",
+    "Target",
+    "TargetKind",
+]

@@ -15,6 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
+from authz.app.commands.approvals_cli import approvals, approvers
+from authz.app.commands.limits_cli import limits
 from authz.app.settings.settings import Settings, table
 from authz.errors import AuthzError
 
@@ -165,6 +167,11 @@ def demo(
     from authz.app import demo as command
 
     raise typer.Exit(command.run(keep=keep))
+
+
+app.add_typer(limits)
+app.add_typer(approvals)
+app.add_typer(approvers)
 
 
 @app.command("version")

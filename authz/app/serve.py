@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from authz.app import wiring
-from authz.app.admin import AdminServer
+from authz.app.admin import AdminServer, Limits, Token, read_token
 from authz.app.audit.file import AuditFile
 from authz.app.checks import Checks
 from authz.app.metrics import Metrics
@@ -92,6 +92,7 @@ class Service:
         store = self._store = wiring.store(settings, self._metrics.store_duration.observe)
         self._shared = store if isinstance(store, GuardedStore) else None
         local = store.local if isinstance(store, GuardedStore) else store
+        self._token = Token(read_token(settings))
         self._state = ServiceState(loaded, self._shared, now=time.time())
         self._audit = _open_audit(settings)
         audit: Sequence[AuditSink] = (self._audit,) if self._audit else ()
@@ -162,7 +163,7 @@ class Service:
         if address is None:
             yield "none"
             return
-        admin = AdminServer(self._metrics, self._state)
+        admin = AdminServer(self._metrics, self._state, limits=Limits(self._store, self._token))
         port = await admin.start(address.host, address.port)
         try:
             yield str(type(address)(address.host, port))

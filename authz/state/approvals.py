@@ -13,6 +13,8 @@ HISTORY = 24 * 3600.0  # seconds that a request is shown after it ended
 PENDING_LIMIT = Limit("approvals-pending", ("approvals", "pending"), 20, 0.0, "")
 FILING_LIMIT = Limit("approvals-requests", ("approvals", "requests"), 60, 600.0, "")
 
+_GROUP = "group:"
+
 
 class Refusal(enum.StrEnum):
     """Why a person's decision was not taken."""
@@ -40,20 +42,21 @@ class Judge:
     ) -> Ruling | Refusal:
         """The ruling to submit, or why there is none.
 
-        Who asked may withdraw the request (deny it) but not grant it. Where the claim that tells people apart is
-        missing on either side a yes is refused, unless the settings allow it.
+        Who asked may withdraw the request (deny it) but not grant it; claims that differ in case only are one person's,
+        as mail addresses are. Where the claim is missing on either side a yes is refused, unless the settings allow it.
         """
         if record is None or not self.sees(approver, record):
             return Refusal.UNKNOWN
         if record.status is not ApprovalStatus.PENDING:
             return Refusal.ENDED
         request = record.request
-        satisfies = tuple(at_ for at_, entry in enumerate(request.by) if _satisfies(approver, entry))
+        satisfies = tuple(index for index, entry in enumerate(request.by) if _satisfies(approver, entry))
         if granted:
-            if not approver.claim or not request.claim:
+            theirs, own = (claim.strip().casefold() for claim in (request.claim, approver.claim))
+            if not theirs or not own:
                 if not self.unidentified_ok:
                     return Refusal.UNIDENTIFIED
-            elif approver.claim == request.claim:
+            elif theirs == own:
                 return Refusal.SELF
             if any(one.approver == approver.id and set(satisfies) <= set(one.satisfies) for one in record.rulings):
                 return Refusal.ALREADY
@@ -64,6 +67,6 @@ class Judge:
 
 def _satisfies(approver: Approver, entry: tuple[str, ...]) -> bool:
     """Whether one entry of `by` is this approver; an empty one is anybody. Entries are `group:NAME` or an id."""
-    if not entry or approver.id in entry:
+    if not entry or any(f"{_GROUP}{group}" in entry for group in approver.groups):
         return True
-    return any(f"group:{group}" in entry for group in approver.groups)
+    return approver.id in entry and not approver.id.startswith(_GROUP)  # nobody becomes a group by a name

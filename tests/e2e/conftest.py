@@ -68,15 +68,21 @@ def _filter(listener: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def children() -> Iterator[Children]:
+def transport() -> str:
+    """What carries the checks; a module that is about more than verdicts has a fixture of this name with both."""
+    return "auto"
+
+
+@pytest.fixture(scope="module")
+def children(transport: str) -> Iterator[Children]:
     """Whatever is started is ended with the module. The directory's path is short: sockets live in it."""
-    with tempfile.TemporaryDirectory(prefix="e2e-", dir="/tmp") as name, Children(Path(name)) as running:
+    with tempfile.TemporaryDirectory(prefix=f"e2e-{transport}-", dir="/tmp") as name, Children(Path(name)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    """A server that answers everything and remembers it."""
+def upstream(transport: str) -> Iterator[Upstream]:
+    """A server that answers everything and remembers it, for one transport."""
     server = Upstream()
     yield server
     server.close()
@@ -97,10 +103,11 @@ def policies(children: Children) -> Callable[[Path], Path]:
 
 
 @pytest.fixture(scope="module")
-def recording(children: Children, upstream: Upstream, policies: Callable[[Path], Path]) -> Front:
+def recording(children: Children, upstream: Upstream, policies: Callable[[Path], Path], transport: str) -> Front:
     """Envoy with a listener for each policy of the corpus, the service with those policies, and a recording server."""
     audit = children.directory / "audit.jsonl"
-    service = stack.start_service(children, policies(POLICIES), "--audit", str(audit), *PATIENCE)
+    flags = ("--audit", str(audit), "--transport", transport, *PATIENCE)
+    service = stack.start_service(children, policies(POLICIES), *flags)
     (listener,) = stack.template()["static_resources"]["listeners"]
     names = sorted(path.stem for path in POLICIES.glob("*.yaml"))
     listeners = [any_path(listener, name) for name in names]

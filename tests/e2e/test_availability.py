@@ -33,9 +33,15 @@ HEADERS = (
 LOOPBACK_HEX = "0100007F"
 
 
+@pytest.fixture(scope="module", params=["native", "grpcio"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def service(children: Children, policies: Callable[[Path], Path]) -> Service:
-    return stack.start_service(children, policies(POLICIES), "--audit", "none", "--timeout", "2s")
+def service(transport: str, children: Children, policies: Callable[[Path], Path]) -> Service:
+    flags = ("--audit", "none", "--timeout", "2s", "--transport", transport)
+    return stack.start_service(children, policies(POLICIES), *flags)
 
 
 class Asker:
@@ -192,9 +198,10 @@ async def test_nobody_beyond_this_machine_can_connect_and_nothing_else_is_served
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_calls_in_flight_are_answered_at_the_end_and_none_is_let_through(children, service, policies):
+async def test_calls_in_flight_are_answered_at_the_end_and_none_is_let_through(children, service, transport):
     target = children.directory / "policies"
-    ending = stack.start_service(children, target, "--audit", "none", name="ending")
+    flags = ("--audit", "none", "--transport", transport)
+    ending = stack.start_service(children, target, *flags, name="ending")
     answered, refused = 0, 0
 
     async def denied_calls(asker: Asker) -> None:

@@ -16,6 +16,11 @@ HEADERS = (
 )
 
 
+@pytest.fixture(scope="module", params=["native", "grpcio"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def body_of(size: int) -> bytes:
     """A tools/call of get_value, exactly `size` bytes."""
     message = {

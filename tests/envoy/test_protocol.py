@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import logging
 import os
 import struct
 import time
@@ -51,7 +50,7 @@ CANCEL = struct.pack(">I", 8)  # RFC 9113 7
 async def true(condition: Callable[[], bool]) -> None:
     """Return when `condition` holds, within 10 seconds."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - of what is looked at, nothing can tell
+        while not condition():
             await asyncio.sleep(0.005)
 
 
@@ -281,20 +280,23 @@ async def test_a_thousand_connections_are_all_served(server: GrpcServer) -> None
             assert (await one.answer()).data == message(b"a")
 
 
-async def test_metadata_above_the_limit_never_reaches_the_check(server: GrpcServer, echo: Echo) -> None:
+async def test_metadata_of_ten_thousand_bytes_is_no_obstacle(server: GrpcServer) -> None:
     async with peer() as one:
         await one.send(whole(1, CHECK, b"a", *((f"x-{i}", "v" * 100) for i in range(100))))
         assert (await one.answer()).status == OK
+
+
+async def test_metadata_above_the_limit_never_reaches_the_check(
+    server: GrpcServer, echo: Echo, transport: Transport
+) -> None:
+    if transport is Transport.GRPCIO:
+        pytest.skip("gRPC does not add up what comes in CONTINUATION frames")
+    block = b"".join(header(f"x-{i}", "v" * 1000) for i in range(16))
     async with peer() as one:
-        block = b"".join(header(f"x-{i}", "v" * 1000) for i in range(16))
-        await one.send(call(1, CHECK, end=0))
-        with contextlib.suppress(ConnectionError):
-            await one.send(*(frame(CONTINUATION, 4 * (i == 4), 1, block[:16384]) for i in range(5)))
-            await one.send(frame(DATA, END_STREAM, 1, message(b"too much")))
-        answer = await one.answer()
-        assert answer.status != OK and (answer.http == 431 or answer.status or answer.reset is not None or answer.closed)
+        await one.send(call(1, CHECK, end=0), *(frame(CONTINUATION, 4 * (i == 4), 1, block) for i in range(5)))
+        assert (await one.answer()).http == 431  # RFC 6585 5
     await served()
-    assert echo.begun == [b"a", b"well-behaved"]
+    assert echo.begun == [b"well-behaved"]
 
 
 async def test_headers_without_end_take_no_memory(server: GrpcServer) -> None:
@@ -468,10 +470,3 @@ async def test_told_to_stop_at_once_while_it_drains_it_stops_at_once(server: Grp
             await server.stop(0)
             await server.wait()
         await echo.until(echo.ended, 1)
-
-
-async def test_auto_takes_native_and_says_so(echo: Echo, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        found = carrier(Transport.AUTO, Methods({}, {}), Limits())
-    assert type(found).__name__ == "Native"
-    assert caplog.messages == ["transport: native, pygrpc-native is installed"]

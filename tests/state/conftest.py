@@ -130,7 +130,7 @@ async def store(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[A
     assert [key for key, left in servers.keys().items() if not left > 0] == []
 
 
-@pytest.fixture(scope="session", params=["memory", "valkey"])
+@pytest.fixture(scope="session", params=["memory", *SERVERS])
 def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Script], None]]:
     """Plays one example of Hypothesis on a new store with a new clock; for every store, one after the other."""
 
@@ -141,7 +141,7 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Script], None]]:
     if request.param == "memory":
         yield on_memory
         return
-    servers: Servers = request.getfixturevalue("single")
+    servers: Servers = request.getfixturevalue(SERVERS[request.param])
     with asyncio.Runner() as runner:
 
         async def connected() -> Connection:

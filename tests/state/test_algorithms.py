@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from authz.model import Algorithm, Limit
 from authz.state.bucket import TokenBucket
 from authz.state.counter import plus
 from authz.state.fixed import FixedWindow
@@ -53,8 +54,6 @@ def test_a_window_is_aligned_whatever_the_clock_began_with(fixed, epoch):
 
 @given(st.floats(0.0, 2e9), st.floats(0.0, 1e7))
 def test_every_moment_is_before_the_end_of_its_window(epoch, now):
-    from authz.model import Limit
-
     counter = FixedWindow(Limit("a", ("a",), 3, WINDOW, "bank"), epoch)
     counter.add(now, 1.0)
     assert now < counter.due <= now + WINDOW + 1e-6
@@ -95,8 +94,6 @@ def test_a_counter_of_several_sessions_holds_as_many_times(fixed, bucket):
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 100), st.integers(1, 20), st.lists(st.tuples(STEPS, COSTS), max_size=60))
 def test_a_bucket_is_as_by_exact_arithmetic(most, burst, moves):
-    from authz.model import Algorithm, Limit
-
     counter = TokenBucket(Limit("b", ("b",), most, WINDOW, "bank", Algorithm.TOKEN_BUCKET, burst))
     tokens, now = Fraction(burst), 1000.0
     for step, cost in moves:

@@ -365,6 +365,27 @@ async def test_nothing_is_taken_back_that_has_left_already(pay, ask, charge, lim
     assert (await pay(one, ask())).exhausted == (one.limit,)
 
 
+async def test_what_others_have_paid_since_is_not_taken_back(pay, ask, charge, limit, clock):
+    two = charge(limit(2))
+    await pay.granted(two, ask())
+    clock.now += 30
+    await pay(two)
+    clock.now += 30
+    await pay(two)
+    assert (await pay(two, ask())).exhausted == (two.limit,)
+
+
+async def test_a_bucket_gives_nothing_back_twice(pay, ask, charge, limit, clock):
+    two = charge(limit(60, 60.0, "calls", "token_bucket", 2))
+    await pay.granted(two, ask())
+    clock.now += 0.5
+    await pay(two)
+    clock.now += 0.5  # the token that filing took has come back by itself
+    await pay(two)
+    refused = await pay(two, ask())
+    assert (refused.paid, refused.exhausted, refused.retry_after) == (False, (two.limit,), 1.0)
+
+
 @pytest.mark.parametrize("algorithm", ["sliding_window", "fixed_window", "token_bucket"])
 async def test_a_refused_run_leaves_what_filing_has_charged(pay, ask, charge, limit, algorithm):
     one, narrow = charge(limit(2, 60.0, "calls", algorithm, 2)), charge(limit(1, name="narrow"))

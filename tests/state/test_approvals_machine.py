@@ -133,6 +133,13 @@ ASKS = st.tuples(
     st.sampled_from([b"", b"k", b"k", b"l"]),
     st.sampled_from([False] * 5 + [True]),
 )
+# One request that is checked again and again, with more and more of the same call in it.
+AGAIN = st.tuples(
+    st.just("ask"),
+    st.tuples(st.sampled_from(["once", "twice"]), st.integers(1, 3)).map(lambda both: [both[0]] * both[1]),
+    st.just(b"k"),
+    st.just(False),
+)
 RULES = st.tuples(
     st.just("rule"),
     st.integers(0, 3),  # which request, from the newest
@@ -143,7 +150,7 @@ STEPS = st.tuples(st.just("wait"), st.sampled_from([0.125, 1.0, 5.0, 10.0, 20.0,
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.one_of(ASKS, ASKS, RULES, RULES, STEPS), min_size=12, max_size=40))
+@given(st.lists(st.one_of(ASKS, ASKS, AGAIN, RULES, RULES, STEPS), min_size=12, max_size=40))
 def test_no_sequence_lets_a_call_run_without_a_yes_of_its_own(play, ask, charge, limit, moves):
     one_limit = charge(limit(MOST, WINDOW))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -64,6 +65,86 @@ async def test_a_clock_that_starts_anew_goes_on_from_where_it_was(build, charge,
     assert not (await pay(charge())).paid
     clock.now = 60.0
     assert (await pay(charge())).paid
+
+
+async def test_a_wall_clock_set_later_moves_no_window(clock, payer, charge, limit):
+    wall = [86_390.0]
+    pay = payer(MemoryStore(clock, wall=lambda: wall[0]))
+    one = charge(limit(1, 86400.0, "spend", "fixed_window"))
+    assert (await pay(one)).paid
+    wall[0] += 1e6
+    assert (await pay(one)).retry_after == 10.0
+    clock.now += 9.999
+    assert not (await pay(one)).paid
+    clock.now = 1010.0
+    assert (await pay(one)).paid
+
+
+async def test_people_read_the_wall_clock_as_it_is_and_ids_as_they_are_made(clock, payer, ask):
+    wall, ids = [5000.0], iter("abc")
+    pay = payer(MemoryStore(clock, wall=lambda: wall[0], new_id=lambda: next(ids)))
+    assert (await pay(ask())).standings[0].id == "a"
+    wall[0], clock.now = 7000.0, clock.now + 1
+    record = await pay.rule("a")
+    assert (record.requested_at, record.ended_at, record.expires_at) == (5000.0, 7000.0, 5900.0)
+    wall[0], clock.now = 0.0, clock.now + 898
+    assert (await pay(ask())).paid
+
+
+# ---------------------------------------------------------------------------------------------------------- mirror
+
+
+async def test_what_another_store_has_paid_is_counted_without_judging(build, charge, limit):
+    pay = build()
+    for _ in range(5):
+        pay.store.note(Attempt([Owed((charge(),)), Owed((charge(limit(9, name="wide"), session="s"),))]))
+    assert {(u.limit.name, u.session, u.used) for u in await pay.store.usage()} == {
+        ("calls", "", 5.0),
+        ("wide", "", 5.0),
+        ("wide", "s", 5.0),
+    }
+    refused = await pay(charge())
+    assert (refused.paid, refused.quotas[0].remaining) == (False, 0)
+
+
+@pytest.mark.parametrize("algorithm", ["sliding_window", "fixed_window", "token_bucket"])
+async def test_a_replica_goes_on_with_its_share_from_what_it_knew(build, charge, limit, algorithm):
+    pay = build()
+    whole = limit(9, 3600.0, "calls", algorithm, 9)
+    share = dataclasses.replace(whole, max=3, burst=3)
+    pay.store.note(Attempt([Owed((charge(whole),))]))
+    assert await pay.count(charge(share), 5) == 2
+    pay.store.note(Attempt([Owed((charge(whole, cost=4.0),))]))
+    assert not (await pay(charge(share))).paid
+    assert (await pay(charge(whole))).quotas[0].remaining == 1
+
+
+async def test_a_noted_request_is_a_repeat_here_too(build, charge, clock):
+    pay = build()
+    for _ in range(3):
+        pay.store.note(Attempt([Owed((charge(),))], b"one"))
+    assert (await pay(charge(), key=b"one")).quotas[0].remaining == 2
+    clock.now += 10
+    assert (await pay(charge(), key=b"one")).quotas[0].remaining == 1
+
+
+async def test_a_noted_approval_is_no_grant(build, ask, charge):
+    pay = build()
+    await pay.granted(ask())
+    pay.store.note(Attempt([Owed((charge(),), ask())], b"one"))
+    pay.store.note(Attempt([Owed((), ask())]))
+    assert [record.used for record in await pay.store.records()] == [0]
+    assert (await pay(ask(), key=b"one")).paid
+    assert not (await pay(ask())).paid
+
+
+async def test_what_cannot_be_counted_cannot_be_noted(build, charge):
+    pay = build()
+    with pytest.raises(StoreError, match=r"^calls: expected a finite cost above 0, got nan$"):
+        pay.store.note(Attempt([Owed((charge(cost=float("nan")),))]))
+    await pay.store.close()
+    with pytest.raises(StoreError, match=r"^memory store: expected it open, got a call after close$"):
+        pay.store.note(Attempt([Owed((charge(),))]))
 
 
 # ---------------------------------------------------------------------------------------------------------- bounds

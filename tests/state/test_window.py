@@ -169,3 +169,11 @@ def test_what_is_taken_back_was_never_paid(limit, most, moves):
             log.append((now, cost))
         assert naive(log, now) - 1e-9 <= counter.used(now) <= naive(log, now, WINDOW + WINDOW / EXACT + 1e-9) + 1e-9
         assert counter.entries() <= 257
+
+
+def test_nothing_is_taken_back_from_what_has_not_counted_it(limit):
+    counter = SlidingWindow(limit(3, WINDOW))
+    counter.take_back(0.0, 1.0, 1.0)
+    counter.add(1.0, 2.0)
+    counter.take_back(2.0, 1.0, 3.0)
+    assert counter.used(3.0) == 2.0

@@ -15,7 +15,7 @@ _QUIET = (
     "--disable-component-update", "--disable-sync", "--disable-extensions", "--hide-scrollbars", "--disable-lcd-text",
 )  # fmt: skip
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 1, "has_touch": True}
-DESKTOP: dict[str, Any] = {"viewport": {"width": 1100, "height": 860}, "device_scale_factor": 1}
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1000, "height": 660}, "device_scale_factor": 1}
 
 
 @contextlib.asynccontextmanager

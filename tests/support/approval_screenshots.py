@@ -19,7 +19,7 @@ ARGUMENTS = {
     "note": "clean up \u202eyadot ylno\u202c before the аudit",
     "filter": {"idle_seconds": 86400, "prefixes": ["cart:", "session:"], "dry_run": False},
     "statement": "DELETE FROM carts\nWHERE updated_at < now() - interval '1 day';",
-    "blob": "0123456789abcdef" * 250,
+    "blob": "A" * 4000,
 }
 
 

@@ -109,6 +109,6 @@ async def soon(holds: Callable[[], bool], within: float = 5.0) -> float:
     loop = asyncio.get_running_loop()
     started = loop.time()
     async with asyncio.timeout(within):
-        while not holds():  # noqa: ASYNC110 - what is waited for is beyond this loop
+        while not holds():
             await asyncio.sleep(0.005)
     return loop.time() - started

@@ -229,9 +229,10 @@ def sentinels(primary: ValkeyServer, name: str = "main", *, number: int = 3) -> 
             f"sentinel failover-timeout {name} 3000",
         )
         servers = [stack.enter_context(ValkeyServer(*options, sentinel=True)) for _ in range(number)]
+        replicas = primary.info("replication")["connected_slaves"]
         for server in servers:
             until(lambda one=server: _state(one, name).get(b"num-other-sentinels") == str(number - 1).encode())
-            until(lambda one=server: _state(one, name).get(b"num-slaves", b"0") != b"0", required=False)
+            until(lambda one=server: _state(one, name)[b"num-slaves"].decode() == replicas, within=20)  # INFO each 10 s
         yield servers
 
 
@@ -256,13 +257,11 @@ def cluster(nodes: int = 3, *options: str) -> Iterator[Sequence[ValkeyServer]]:
         yield servers
 
 
-def until(holds: Any, *, within: float = STARTS_WITHIN, required: bool = True) -> None:
-    """Wait until `holds()`; fails after `within` seconds, unless it is not `required` (then two seconds)."""
-    deadline = time.monotonic() + (within if required else 2.0)
+def until(holds: Any, *, within: float = STARTS_WITHIN) -> None:
+    """Wait until `holds()`; fails after `within` seconds."""
+    deadline = time.monotonic() + within
     while not holds():
         if time.monotonic() > deadline:
-            if not required:
-                return
             raise AssertionError(f"not so within {within:g} s")
         time.sleep(0.02)
 

@@ -17,7 +17,9 @@ from starlette.types import ASGIApp, ExceptionHandler
 from authz.app.approvals import wording
 from authz.app.approvals.api import Api, problem
 from authz.app.approvals.events import Events
+from authz.app.approvals.log_in import LogIn
 from authz.app.approvals.pages import Pages
+from authz.app.approvals.rendering import Rendering
 from authz.app.approvals.shell import Shell
 from authz.app.approvals.wording import Said
 from authz.errors import StoreError
@@ -28,7 +30,9 @@ _ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 _API = "/api/v1"
 
 
-def application(pages: Pages, api: Api, events: Events, hosts: frozenset[str]) -> ASGIApp:
+def application(
+    pages: Pages, log_in: LogIn, api: Api, events: Events, rendering: Rendering, hosts: frozenset[str]
+) -> ASGIApp:
     """Everything behind `hosts`, the names by which this listener may be asked (against DNS rebinding)."""
     one, post = f"{_API}/requests/{{id}}", ["POST"]
     routes = [
@@ -39,9 +43,9 @@ def application(pages: Pages, api: Api, events: Events, hosts: frozenset[str]) -
         Route("/requests/{id}/deny", pages.deny, methods=post),
         Route("/requests/{id}/approve", pages.changes_nothing),
         Route("/requests/{id}/deny", pages.changes_nothing),
-        Route("/login", pages.log_in_form),
-        Route("/login", pages.log_in, methods=post),
-        Route("/logout", pages.log_out, methods=post),
+        Route("/login", log_in.page),
+        Route("/login", log_in.log_in, methods=post),
+        Route("/logout", log_in.log_out, methods=post),
         Route("/events", events.stream),
         *(Route(f"/static/{name}", _asset(name, media)) for name, media in _ASSETS.items()),
         Route(f"{_API}/openapi.json", api.description),
@@ -52,7 +56,7 @@ def application(pages: Pages, api: Api, events: Events, hosts: frozenset[str]) -
     ]
 
     def said(request: Request, what: Said) -> Response:
-        return problem(what) if request.url.path.startswith(_API) else pages.say(what)
+        return problem(what) if request.url.path.startswith(_API) else rendering.say(what)
 
     async def no_store(request: Request, error: Exception) -> Response:
         _log.warning("approvals: the store does not answer: %s", error)

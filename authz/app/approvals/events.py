@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from authz.app.approvals import wording
 from authz.app.approvals.desk import Desk, state_of
 from authz.app.approvals.identify import Door
-from authz.app.approvals.pages import Pages
+from authz.app.approvals.rendering import Rendering
 from authz.app.approvals.watch import Crowded, Listener, Watch
 from authz.model import ApprovalStatus
 
@@ -26,23 +26,23 @@ RETRY = 3000  # ms
 class Events:
     """The streams. `beat` and `life` are in seconds."""
 
-    def __init__(self, watch: Watch, desk: Desk, door: Door, pages: Pages, *, beat: float = BEAT) -> None:
+    def __init__(self, watch: Watch, desk: Desk, door: Door, rendering: Rendering, *, beat: float = BEAT) -> None:
         self._watch = watch
         self._desk = desk
         self._door = door
-        self._pages = pages
+        self._rendering = rendering
         self._beat = beat
 
     async def stream(self, request: Request) -> Response:
         """One stream; `since` in the query, or Last-Event-ID, is the state that the page shows."""
         visitor = self._door.visitor(request)
         if visitor is None:
-            return self._pages.say(wording.NOT_IN)
+            return self._rendering.say(wording.NOT_IN)
         place = self._watch.listening(visitor.approver.id)
         try:
             listener = place.__enter__()
         except Crowded:
-            return self._pages.say(wording.CROWDED, visitor)
+            return self._rendering.say(wording.CROWDED, visitor)
         since = request.headers.get("last-event-id") or request.query_params.get("since", "")
 
         async def lines() -> AsyncIterator[bytes]:

@@ -20,11 +20,14 @@ from authz.app.approvals.api import Api
 from authz.app.approvals.application import application
 from authz.app.approvals.desk import Desk
 from authz.app.approvals.events import Events
+from authz.app.approvals.forms import Forms
 from authz.app.approvals.identify import Door
 from authz.app.approvals.listener import Listener
+from authz.app.approvals.log_in import LogIn
 from authz.app.approvals.metrics import ApprovalMetrics
 from authz.app.approvals.options import ApprovalsOptions
 from authz.app.approvals.pages import Pages
+from authz.app.approvals.rendering import Rendering
 from authz.app.approvals.roster import Roster
 from authz.app.approvals.sessions import Sessions
 from authz.app.approvals.throttle import Throttle
@@ -152,9 +155,13 @@ class ApprovalsServer:
             clock=self._clock,
         )
         throttle = Throttle()
-        pages = Pages(desk, door, throttle, self._metrics, origins=origins, secure=secure)
+        rendering = Rendering(self._sessions, self._clock)
+        forms = Forms(self._sessions, rendering, self._metrics, origins)
+        log_in = LogIn(door, throttle, self._metrics, forms, rendering, secure=secure)
+        pages = Pages(desk, door, forms, log_in, rendering)
         api = Api(desk, door, throttle, self._metrics, origins=origins)
-        return application(pages, api, Events(self._watch, desk, door, pages), hosts)
+        events = Events(self._watch, desk, door, rendering)
+        return application(pages, log_in, api, events, rendering, hosts)
 
     def _decided(self, record: ApprovalRecord) -> None:
         if self._announcer is not None:

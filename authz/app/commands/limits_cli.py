@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the service said no, 2 it could not be asked (away, not th
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -60,14 +61,14 @@ def list_limits(
 
     settings = configuration.load({}, os.environ, file=config)
     query = {"most": str(most), **{name: value for name, value in (("server", server), ("limit", limit)) if value}}
-    asked = command.client(settings, os.environ, admin=admin, token_file=token_file, to_change=False)
-    raise typer.Exit(command.run_list(asked, query, as_json=as_json))
+    with closing(command.client(settings, os.environ, admin=admin, token_file=token_file, to_change=False)) as asked:
+        raise typer.Exit(command.run_list(asked, query, as_json=as_json))
 
 
 @limits.command("reset")
 def reset(
     server: Annotated[str, typer.Argument(metavar="SERVER", help="whose limits")],
-    limit: Annotated[str, typer.Argument(metavar="[LIMIT]", help="which one; left out: all", show_default=False)] = "",
+    limit: Annotated[str, typer.Argument(metavar="LIMIT", help="which one; left out: all", show_default=False)] = "",
     admin: AdminOption = "",
     token_file: TokenOption = None,
     config: ConfigOption = None,
@@ -78,5 +79,5 @@ def reset(
     from authz.app.settings import configuration
 
     settings = configuration.load({}, os.environ, file=config)
-    asked = command.client(settings, os.environ, admin=admin, token_file=token_file, to_change=True)
-    raise typer.Exit(command.run_reset(asked, server, limit, as_json=as_json))
+    with closing(command.client(settings, os.environ, admin=admin, token_file=token_file, to_change=True)) as asked:
+        raise typer.Exit(command.run_reset(asked, server, limit, as_json=as_json))

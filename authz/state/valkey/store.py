@@ -163,10 +163,12 @@ class ValkeyStore(Store, Approvals):
         ]
         if self._server.cluster:
             return await self._spread.approve(attempt, lines, requests)
-        home = next(request for request in requests if request is not None)
-        asks = next(part.request for part in attempt.parts if part.request is not None)
-        anonymous = lines[0].charge.anonymous if lines else asks.anonymous
-        repeat = repeat_key(attempt, home.tag, anonymous) if attempt.repeat_key else b""
+        if lines:
+            tag, anonymous = lines[0].encoded.tag, lines[0].charge.anonymous
+        else:
+            tag = next(request.tag for request in requests if request is not None)
+            anonymous = next(part.request.anonymous for part in attempt.parts if part.request is not None)
+        repeat = repeat_key(attempt, tag, anonymous) if attempt.repeat_key else b""
         flags = INDEX | (PEEK if attempt.peek else 0)
         keys, args = approve_call(self._now(), flags, self._repeat_window, repeat, lines, requests)
         approved = read_approved(await self._server.run(APPROVE, keys, args), len(lines))

@@ -199,14 +199,12 @@ async def test_a_browsers_address_line_may_look(admin: Admin) -> None:
     assert (await admin.ask("/api/limits", headers="Sec-Fetch-Site: none\r\n"))[0] == 200
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9464", "127.0.0.1:9464", "[::1]:9464", "[::1]", "::1"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9464", "127.0.0.1:9464", "[::1]:9464", "[::1]"])
 async def test_by_an_address_anybody_may_look(admin: Admin, host: str) -> None:
     assert (await admin.ask("/api/limits", host=host))[0] == 200
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:9464", "localhost.evil.example", "127.0.0.1.nip.io", ""]
-)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9464", "localhost.evil.example", "10.0.0.1.nip.io", ""])
 async def test_by_a_name_only_who_has_the_token_may_look(admin: Admin, host: str) -> None:
     status, _, found = await admin.ask("/api/limits", host=host)
     text = "expected an IP address or localhost as Host, or the token of admin_token"

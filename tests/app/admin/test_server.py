@@ -64,7 +64,7 @@ class Admin:
 
 async def until(true: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110 - the server says nothing of its connections
+        while not true():  # the server says nothing of its connections
             await asyncio.sleep(0.01)
 
 

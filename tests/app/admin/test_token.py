@@ -12,6 +12,7 @@ from authz.app.settings.values import Secret
 from authz.errors import SettingsError
 
 TOKEN = "correct-horse-battery-staple"
+UNSENDABLE = "admin_token: env:ADMIN: expected printable ASCII without spaces, got something else"
 
 
 def settings(source: Secret | None) -> Settings:

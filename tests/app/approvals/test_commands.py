@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import httpx2
 import pytest
@@ -13,7 +14,7 @@ from approval_office import Office, asked
 from click.testing import Result
 from typer.testing import CliRunner
 
-from authz.app.commands.approvals import client
+from authz.app.commands.approvals import client, run_watch
 from authz.app.commands.approvals_cli import approvals, approvers
 from authz.app.commands.approvals_client import Client, Refused, Unreachable
 from authz.errors import AuthzError
@@ -101,28 +102,50 @@ async def test_what_is_refused_says_why_with_exit_code_1(office: Office, run):
     assert found.output.startswith("Expected a status of pending, granted")
 
 
-async def test_watch_prints_what_comes_and_what_becomes_of_it(office: Office, run):
+async def test_watch_prints_what_waits(office: Office, run):
     denied = await office.file_request(asked(tool="flush_all"))
     await run("approvals", "deny", denied.id)
-    first = await office.file_request()
-    watching = asyncio.create_task(run("approvals", "watch", "--every", "0.1", "--for", "1.0"))
-    await asyncio.sleep(0.4)
-    await run("approvals", "approve", first.id)
-    second = await office.file_request(asked(tool="later"))
-    found = await watching
+    waiting = await office.file_request()
+    found = await run("approvals", "watch", "--for", "0.1")
     assert found.exit_code == 0
-    assert [line.split()[:2] for line in found.output.splitlines()] == [
-        [first.id, "pending"],
-        [first.id, "granted"],
-        [second.id, "pending"],
-    ]
+    assert [line.split()[:2] for line in found.output.splitlines()] == [[waiting.id, "pending"]]
     found = await run("approvals", "watch", "--for", "0.1", "--json")
-    assert [json.loads(line)["id"] for line in found.output.splitlines()] == [second.id]
+    assert [json.loads(line)["id"] for line in found.output.splitlines()] == [waiting.id]
+
+
+def test_watch_prints_what_comes_and_what_becomes_of_it_and_each_once(capsys):
+    def one(id_: str, status: str) -> dict[str, str]:
+        return {"id": id_, "status": status, "principal": "corp/alice", "tool": "t", "server": "s"}
+
+    class Telling:
+        told: ClassVar = iter(
+            (
+                [one("a", "pending"), one("old", "denied")],
+                [one("a", "pending"), one("old", "denied")],
+                [one("c", "used"), one("b", "pending"), one("a", "granted"), one("old", "denied")],
+                [one("c", "used"), one("b", "expired"), one("a", "used")],
+            )
+        )
+
+        def requests(self, query):
+            try:
+                return next(self.told)
+            except StopIteration:
+                raise KeyboardInterrupt from None
+
+    assert run_watch(Telling(), every=0.0, seconds=0.0, as_json=False) == 0  # type: ignore[arg-type]
+    lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["a", "pending"],
+        ["a", "granted"],
+        ["b", "pending"],
+        ["c", "used"],
+        ["a", "used"],
+        ["b", "expired"],
+    ]
 
 
 async def test_watching_ends_with_ctrl_c_and_with_a_refusal(capsys):
-    from authz.app.commands.approvals import run_watch
-
     class Interrupted:
         def requests(self, query):
             raise KeyboardInterrupt

@@ -248,7 +248,7 @@ async def test_the_store_is_asked_once_for_all_and_a_gauge_tells_what_waits(offi
     task = asyncio.create_task(watch.run())
     with watch.listening("dana") as one, watch.listening("erin") as other:
         async with asyncio.timeout(5):
-            while len(asked_for) < 6:  # noqa: ASYNC110 - what is waited for is that it goes on
+            while len(asked_for) < 6:
                 await asyncio.sleep(0.01)
         assert pending == [1.0]
         assert one.news.is_set()

@@ -254,3 +254,9 @@ async def test_in_the_demonstration_everybody_is_an_approver(office: Office):
     web = await office.web(server=server)
     assert (await decide(web, record.id, "approve")).status_code == 303
     assert await office.status(record.id) == "granted"
+
+
+async def test_who_is_not_logged_in_may_log_out(office: Office):
+    web = await office.web()
+    answer = await web.post("/logout", data={"form_token": ""})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")

@@ -155,6 +155,6 @@ def test_what_is_no_object_or_too_deep_is_shown_as_it_is(params):
 
 
 def test_the_largest_call_is_shown_in_reasonable_time():
-    began = time.perf_counter()
-    rendered({f"m{n}": "x\u202e" for n in range(20_000)})
-    assert time.perf_counter() - began < 5.0
+    began = time.process_time()
+    rendered({f"{n}": "\u202e" for n in range(6_000)})  # in 64 KiB, the most that a request has
+    assert time.process_time() - began < 2.0

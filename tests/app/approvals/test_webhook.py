@@ -272,7 +272,7 @@ async def test_a_new_request_and_its_decision_are_told_by_the_listener(office: O
             answer = await web.post(f"/api/v1/requests/{record.id}/deny", json={})
             assert answer.status_code == 200
             async with asyncio.timeout(5):
-                while len(receiver.got) < 2:  # noqa: ASYNC110 - the receiver is another server
+                while len(receiver.got) < 2:
                     await asyncio.sleep(0.01)
         finally:
             await server.stop()

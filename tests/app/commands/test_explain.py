@@ -88,6 +88,48 @@ def test_an_approval_that_is_owed_is_shown(ask):
     assert "approval for tools.admin.rules[2] by group:dba within 900 s" in out
 
 
+OWED = """
+version: 1
+server: bank
+tools:
+  spend:
+    action: allow
+    arguments: {properties: {amount: {type: integer}}, required: [amount]}
+    rate_limit:
+      - {max: 10000000, window: 1d, per: server, name: spend, cost: args.amount, algorithm: fixed_window}
+      - {max: 60, window: 1m, per: server, name: calls, algorithm: token_bucket, burst: 5}
+  drop: {action: require_approval, approval: {by: "group:dba", uses: 3, timeout: 10m, reason_required: true}}
+  wipe: {action: require_approval, approval: {by: "group:dba", remember: 1h}}
+"""
+
+
+def test_how_a_limit_counts_and_what_a_call_costs_are_shown(ask, policies):
+    policies({"bank.yaml": OWED})
+    _, out = ask(text=True, tool="spend", arguments='{"amount": 1234567}')
+    assert "  spend: 1234567 of 10000000 in 86400 s by fixed_window, counted for server 'bank'\n" in out
+    assert "  calls: 1 of 60 in 60 s by token_bucket of burst 5, counted for server 'bank'\n" in out
+    spend, calls = ask(tool="spend", arguments='{"amount": 1234567}')[1]["messages"][0]["owed"]
+    assert (spend["cost"], spend["algorithm"], "burst" in spend) == (1234567, "fixed_window", False)
+    assert (calls["algorithm"], calls["burst"]) == ("token_bucket", 5)
+
+
+def test_how_far_an_approval_goes_is_shown(ask, policies):
+    policies({"bank.yaml": OWED})
+    _, out = ask(text=True, tool="drop")
+    assert "  approval for tools.drop by group:dba within 600 s, for 3 equal calls, with a reason\n" in out
+    _, out = ask(text=True, tool="wipe")
+    assert "within 900 s, for any number of equal calls in the 3600 s after the yes\n" in out
+    (drop,) = ask(tool="drop")[1]["messages"][0]["owed"]
+    assert drop == {
+        "approval": "tools.drop",
+        "by": ["group:dba"],
+        "timeout": 600.0,
+        "uses": 3,
+        "remember": 0.0,
+        "reason_required": True,
+    }
+
+
 @pytest.mark.parametrize("who", [{"groups": ("dba",)}, {"client": "cron"}, {"scopes": ("ops",)}])
 def test_groups_client_and_scopes_are_what_the_token_says(ask, who):
     assert ask(tool="admin", principal="bob", **who)[0] == 0

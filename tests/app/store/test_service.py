@@ -117,7 +117,7 @@ async def test_it_starts_without_its_store_says_so_and_goes_on_when_it_is_there(
     assert sum(await one.allowed("get_value", 8)) == 5
     with ValkeyServer(port=port) as server:
         async with asyncio.timeout(5):
-            while one.get("/readyz").startswith("ready but degraded"):  # noqa: ASYNC110 - it is another process
+            while one.get("/readyz").startswith("ready but degraded"):
                 await asyncio.sleep(0.05)
         assert json.loads(one.get("/policy"))["state"] == {
             "store": f"valkey://127.0.0.1:{port}/0",

@@ -135,9 +135,11 @@ end
 local function session(of)
   local family = families[of.key]
   if not family then
-    family = {key = of.key, members = {}, gone = {}, added = 0, due = 0, who = of.who}
+    family = {key = of.key, members = {}, gone = {}, fields = {}, added = 0, who = of.who}
     families[of.key] = family
-    family.cap = place(family, 'c', of, of.sessions)
+    local got = redis.call('HMGET', of.key, 'c', of.session)
+    family.cap = place(family, 'c', of, of.sessions, got[1])
+    if got[2] then place(family, of.session, of, 1, got[2]) end
     if not live(family.cap) then
       if of.values > 0 then
         if crowded(of) then
@@ -205,7 +207,7 @@ local function at_home(ref)
   if ref.field ~= '' then
     local family = families[ref.key]
     if not family then
-      family = {key = ref.key, members = {}, gone = {}, added = 0, due = 0}
+      family = {key = ref.key, members = {}, gone = {}, fields = {}, added = 0}
       families[ref.key] = family
     end
     c.family, c.there = family, true
@@ -269,7 +271,9 @@ end
 
 local function write_one(c)
   if c.family then
-    redis.call('HSET', c.key, c.field, c.kind.dump(c))
+    local fields = c.family.fields
+    fields[#fields + 1] = c.field
+    fields[#fields + 1] = c.kind.dump(c)
   else
     redis.call('SET', c.key, c.kind.dump(c) .. c.who, 'PX', lasts(c.due))
   end
@@ -281,13 +285,25 @@ end
 
 local function outlive(key, due)
   local wanted = lasts(due)
-  if redis.call('PTTL', key) < tonumber(wanted) then redis.call('PEXPIRE', key, wanted) end
+  -- GT takes a key that has no end for one that lasts longer than any.
+  if redis.call('PEXPIRE', key, wanted, 'GT') == 0 and redis.call('PTTL', key) == -1 then
+    redis.call('PEXPIRE', key, wanted)
+  end
 end
 
 local function write()
   for _, c in ipairs(order) do
     if c.touched and c.kind.live(c) then write_one(c) end
     if c.touched and c.family then c.family.touched = true end
+  end
+  for key, family in pairs(families) do
+    if #family.fields > 0 then
+      if family.cap and family.cap.born then
+        family.fields[#family.fields + 1] = 'w'
+        family.fields[#family.fields + 1] = family.who
+      end
+      redis.call('HSET', key, unpack_list(family.fields))
+    end
   end
   for _, c in ipairs(order) do
     if c.touched and not c.kind.live(c) then
@@ -302,7 +318,6 @@ local function write()
         if not (member and member.kind.live(member)) then gone[#gone + 1] = field end
       end
       if #gone > 0 then redis.call('HDEL', key, unpack_list(gone)) end
-      if family.cap and family.cap.born then redis.call('HSETNX', key, 'w', family.who) end
       local due = now
       for _, member in pairs(family.members) do
         if member.kind.live(member) then due = math.max(due, member.due) end

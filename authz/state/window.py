@@ -110,12 +110,15 @@ class SlidingWindow(Counter):
         due = then + self.limit.window
         if due <= now:
             return
-        at = bisect_left(self._dues, due)  # the very entry, or the bucket that it joined
-        if at == len(self._dues):
-            return
-        if cost < self._costs[at]:
-            self._costs[at] -= cost
-        else:
+        at = bisect_left(
+            self._dues, due
+        )  # the entry, the bucket that it joined, or the first of several of one instant
+        left, leaves = cost, self._dues[at] if at < len(self._dues) else math.inf
+        while left > 0.0 and at < len(self._dues) and self._dues[at] == leaves:
+            if left < self._costs[at]:
+                self._costs[at] -= left
+                break
+            left -= self._costs[at]
             del self._dues[at], self._costs[at]
             self._opened = -math.inf  # what comes next joins no entry from before
         self._whole = self._whole and cost % 1.0 == 0.0

@@ -42,9 +42,12 @@ class Shared(Store, Approvals, Protocol):
 class GuardedStore(Store, Approvals):
     """`shared` while it answers within `timeout` seconds, else what each limit says (`Fallback`).
 
-    `mend` has connections made, `wake` is set by who sees that it is time to. An attempt that is not answered in time
-    may have been paid: it is judged again here, so that it may count twice, never that it counts nowhere. `observe` is
-    told how many seconds each answer took. `where` is for people.
+    `mend` has connections made, `wake` is set by who sees that it is time to. `observe` is told how many seconds each
+    answer took. `where` is for people.
+
+    An attempt that is not answered in time may have been paid: it is judged again here, so it may count twice, in the
+    shared store and here, never nowhere. What was paid here alone is not counted in the shared store when that is back:
+    in a window with an outage all replicas together admit at most `max` twice, where their number is known.
     """
 
     def __init__(

@@ -218,6 +218,7 @@ async def test_over_tls_as_a_user_of_the_acl(tmp_path):
             "state_cert": str(ours.client),
             "state_key": str(ours.client_key),
             "state_password": "env:PW",
+            "state_timeout": "2s",
             "environ": {"PW": "pw"},
         }
         async with opened(server.url.replace("://", "://authz@"), **flags) as store:

@@ -8,7 +8,7 @@ LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 PIP = --quiet --disable-pip-version-check --no-input
 
-.PHONY: help demo test browser check check-pb format proto lock wheel clean
+.PHONY: help demo test programs check check-pb format proto lock wheel clean
 
 help:
 	@echo "make demo | test | check | format | proto | lock | wheel | clean"
@@ -17,13 +17,14 @@ demo: .venv/ready
 	$(BIN)/mcp-authz demo
 
 # and how much of authz/ it runs: at least 95 % (pyproject.toml); PYTEST="tests/policy -x" for a part of it
-test: .venv/ready .venv-mcp1/ready browser
+test: .venv/ready .venv-mcp1/ready programs
 	$(BIN)/pytest $(PYTEST)
 
-# The approvals page is tested in a real browser; Debian's, because none comes as a Python package.
-browser:
-	@command -v chromium >/dev/null || { echo "installing chromium"; $(ROOT) apt-get update -qq && \
-	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+# What the tests run and no Python package brings: a browser, and a store that has TLS. Valkey itself is a package.
+programs:
+	@command -v chromium >/dev/null && command -v redis-server >/dev/null || { \
+	  echo "installing chromium and redis-server"; $(ROOT) apt-get update -qq && \
+	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core redis-server >/dev/null; }
 
 check: .venv/ready check-pb
 	$(BIN)/ruff check .

@@ -270,7 +270,7 @@ class Engine:
         try:
             return await self._store.discharge(Attempt(parts, _repeat_key(request), peek))
         except StoreError as error:
-            _log.warning("the store could not tell: %s", error)
+            _log.debug("the store could not tell: %s", error)  # who keeps the store says so once
             return None
 
     def _owed(self, request: HttpRequest, part: int, call: Call, evaluation: Evaluation) -> Owed:
@@ -296,6 +296,8 @@ class Engine:
                     if shadow.identity:
                         seen = replace(call, principal=self._settings.identities.identify(request, shadow.identity))
                     outcomes.append(await self._shadow_one(shadow, seen, peek))
+                except StoreError:
+                    outcomes.append(Shadowed(shadow.file, Effect.DENY, Reason.STATE_UNAVAILABLE))
                 except Exception:
                     _log.exception("shadow policy %s failed", shadow.file)
                     outcomes.append(Shadowed(shadow.file, Effect.DENY, Reason.INTERNAL))

@@ -105,7 +105,7 @@ async def get(line: str, path: str) -> tuple[int, str]:
 async def soon(ask, holds) -> None:
     """Ask until the answer holds."""
     async with asyncio.timeout(5):
-        while not holds(await ask()):  # noqa: ASYNC110 - what is asked is beyond this loop
+        while not holds(await ask()):
             await asyncio.sleep(0.01)
 
 

@@ -1,71 +1,86 @@
-"""The least that `authz.state.valkey.server.Server` asks for, over the `redis` package; counts what it is asked."""
+"""Real servers for tests of the shared store: connections that can be broken, clocks that only go on, all keys."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import NoScriptError, RedisError
 from valkey_server import ValkeyServer
 
+from authz.app.store.address import Place
+from authz.app.store.cluster import ClusterServer
+from authz.app.store.link import Dialer
+from authz.app.store.primary import Fixed, PrimaryServer
 from authz.errors import StoreError
-from authz.state.valkey.server import Script
+from authz.state.valkey.server import Script, Server
+
+PATIENT = Dialer(stall=30.0)  # tests run on busy machines
 
 
-class Connection:
-    """One server at a unix socket (`path`), or the cluster that a node at `port` belongs to."""
+class Connection(Server):
+    """One server or a cluster, connected when it is first asked. Counts what it is asked.
 
-    def __init__(self, path: str = "", *, port: int = 0) -> None:
-        self.cluster = bool(port)
-        self.runs = 0
-        self.broken_after: int | None = None  # how many more runs get an answer
-        self._client: Any = (
-            RedisCluster(host="127.0.0.1", port=port, max_connections=512)
-            if port
-            else Redis(unix_socket_path=path, max_connections=512)
-        )
+    `broken_after` is how many more runs get an answer; the next one does not, and `lost` says whether its script runs
+    all the same. `before` is awaited before each run.
+    """
+
+    def __init__(self, servers: Sequence[ValkeyServer]) -> None:
+        self.asked: list[str] = []
+        self.broken_after: int | None = None
+        self.lost = False
+        self.before: Callable[[Script], Any] | None = None
+        places = [Place(server.host, server.port) for server in servers]
+        self._server: PrimaryServer | ClusterServer
+        if len(places) == 1:
+            self._server = PrimaryServer(PATIENT, Fixed(Place(path=str(servers[0].socket))), lambda: None)
+        else:
+            self._server = ClusterServer(PATIENT, places, lambda: None)
+        self._connecting = asyncio.Lock()
+        self._connected = False
+
+    @property
+    def cluster(self) -> bool:
+        """As the server."""
+        return self._server.cluster
 
     async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
-        """One EVALSHA."""
-        self.runs += 1
+        """As the server."""
+        await self._connect()
+        self.asked.append(script.name)
+        if self.before is not None:
+            await self.before(script)
         if self.broken_after is not None:
             self.broken_after -= 1
             if self.broken_after < 0:
+                if self.lost:
+                    await self._server.run(script, keys, args)
                 raise StoreError("connection: broken by the test")
-        try:
-            try:
-                return await self._client.evalsha(script.sha, len(keys), *keys, *args)
-            except NoScriptError:
-                return await self._client.eval(script.text, len(keys), *keys, *args)
-        except (RedisError, OSError) as error:
-            raise StoreError(f"{script.name}: {error}") from error
+        return await self._server.run(script, keys, args)
 
     async def run_many(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> Sequence[Any]:
-        """One after the other."""
-        return [await self.run(script, keys, args) for keys, args in calls]
+        """As the server."""
+        await self._connect()
+        self.asked.append(script.name)
+        return await self._server.run_many(script, calls)
 
     async def scan(self, match: bytes) -> AsyncIterator[Sequence[bytes]]:
-        """Page by page."""
-        nodes = self._client.get_primaries() if self.cluster else [None]
-        for node in nodes:
-            cursor = 0
-            while True:
-                target = {} if node is None else {"target_nodes": node}
-                try:
-                    got = await self._client.scan(cursor, match=match, count=100, **target)
-                except (RedisError, OSError) as error:
-                    raise StoreError(f"scan: {error}") from error
-                cursor, page = got if node is None else (next(iter(got[0].values())), got[1])
-                yield page
-                if not cursor:
-                    break
+        """As the server."""
+        await self._connect()
+        async for page in self._server.scan(match):
+            yield page
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+        """As the server."""
+        await self._server.close()
+        await asyncio.sleep(0)  # transports close in the next turn of the event loop
+
+    async def _connect(self) -> None:
+        async with self._connecting:
+            if not self._connected:
+                await self._server.mend()
+                self._connected = True
 
 
 class Forward:
@@ -92,7 +107,7 @@ class Servers:
 
     def connect(self) -> Connection:
         """A new connection."""
-        return Connection(str(self.all[0].socket)) if len(self.all) == 1 else Connection(port=self.all[0].port)
+        return Connection(self.all)
 
     def flush(self) -> None:
         """Empty them."""

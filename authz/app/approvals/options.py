@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from authz.app.phrases import reason
+from authz.app.settings.secret import read_secret
 from authz.app.settings.settings import Settings
 from authz.app.settings.values import Address, Secret
 from authz.errors import SettingsError
@@ -116,20 +116,6 @@ def from_settings(
         hook=hook,
         everybody=everybody,
     )
-
-
-def read_secret(name: str, source: Secret, environ: Mapping[str, str], least: int) -> bytes:
-    """The secret of the setting `name`, without white space around it; raises SettingsError, which does not tell it."""
-    if source.path:
-        try:
-            found = Path(source.path).read_bytes().strip()
-        except OSError as error:
-            raise SettingsError(f"{name}: {source.path}: cannot be read: {reason(error)}") from error
-    else:
-        found = environ.get(source.variable, "").encode("utf-8", "surrogateescape").strip()
-    if len(found) < least:
-        raise SettingsError(f"{name}: {source}: expected at least {least} bytes, got {len(found)}")
-    return found
 
 
 def _problems(settings: Settings, address: Address, everybody: Approver | None) -> list[str]:

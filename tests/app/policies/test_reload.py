@@ -211,7 +211,7 @@ async def soon(told):
 
 async def logged(caplog, text):
     async with asyncio.timeout(5):
-        while text not in caplog.text:  # noqa: ASYNC110 - a log has no event to wait for
+        while text not in caplog.text:
             await asyncio.sleep(0)
 
 

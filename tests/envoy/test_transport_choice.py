@@ -58,3 +58,10 @@ async def test_without_a_wheel_native_is_refused() -> None:
         "transport: expected auto or grpcio where pygrpc-native is not installed, got 'native': "
         "import of pygrpc_native halted; None in sys.modules"
     )
+
+
+async def test_where_others_can_connect_auto_takes_the_one_that_limits_messages(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert type(carrier(Transport.AUTO, NOTHING, Limits(), local=False)).__name__ == "Grpcio"
+    assert caplog.messages == ["transport: grpcio, others can connect from beyond this machine"]

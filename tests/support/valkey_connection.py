@@ -114,6 +114,6 @@ class Servers:
         for server in self.all:
             server.command("FLUSHALL")
 
-    def keys(self) -> dict[bytes, int]:
+    def lifetimes(self) -> dict[bytes, int]:
         """All keys, with the milliseconds that each still has (-1: for ever)."""
         return {key: server.command("PTTL", key) for server in self.all for key in server.command("KEYS", "*")}

@@ -12,7 +12,7 @@ def _script(name: str, *parts: str) -> Script:
     return Script(name, "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*parts, name)))
 
 
-_COUNTERS = ("numbers", "sliding", "fixed", "bucket", "counters")
+_COUNTERS = ("numbers", "sliding", "fixed", "bucket", "counters", "sessions", "charges", "giving")
 
 DISCHARGE = _script("discharge", *_COUNTERS, "repeats")
 _GRANTS = (*_COUNTERS, "repeats", "grants")

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 
 from authz.errors import StoreError
 from authz.model import ApprovalRecord, Charge, Discharge, Ruling
+from authz.state.approvals import FILING_LIMIT
 from authz.state.store import Approvals, Attempt, Store, Usage
 from authz.state.valkey.admission import Admission
+from authz.state.valkey.asking import approve
 from authz.state.valkey.bill import (
     INDEX,
     PEEK,
@@ -32,7 +34,7 @@ from authz.state.valkey.people import People
 from authz.state.valkey.requests import EncodedRequest, encode_request
 from authz.state.valkey.scripts import APPROVE, DISCHARGE
 from authz.state.valkey.server import Server
-from authz.state.valkey.spread import Spread
+from authz.state.valkey.slots import Cluster, Slots
 
 _CACHED = 10_000  # charges whose keys are known: about 10 MB
 
@@ -41,8 +43,9 @@ class ValkeyStore(Store, Approvals):
     """Limits and approvals that hold over all replicas that ask the same server, by the server's own time.
 
     The settings are MemoryStore's. One attempt is one script call, and so one round trip, on a single server; and in a
-    cluster where all that it owes is in one slot, which is that of who asks. Where it is in several, one call for each
-    slot, that of who asks last; what was charged is given back precisely when a later slot refuses (spread.py).
+    cluster where all that it owes is in one slot, which is that of who asks. Where it is in several, there is one call
+    for each slot, that of who asks last (slots.py; with requests for approval each slot is asked first, asking.py);
+    what was charged is given back precisely when a later slot refuses.
 
     So there is never more admitted than `max`. What may be counted that did not happen: the charges of an attempt that
     a later slot refused, until they are given back; for good, that is until their window ends, where the give-back
@@ -74,8 +77,9 @@ class ValkeyStore(Store, Approvals):
         self._admission = Admission(max_anonymous, timer)
         self._encoded: dict[Charge, EncodedCharge] = {}
         self._overview = Overview(server, self._now, sessions)
+        self._overview.note(FILING_LIMIT)
         self._people = People(server, self._now)
-        self._spread = Spread(server, self._now, repeat_window)
+        self._cluster = Cluster(server, self._now, repeat_window)
         self._closed = False
 
     async def discharge(self, attempt: Attempt) -> Discharge:
@@ -94,7 +98,7 @@ class ValkeyStore(Store, Approvals):
         if not lines:
             return Discharge(paid=True, standings=(None,) * parts)
         if self._server.cluster and len({line.encoded.tag for line in lines}) > 1:
-            return await self._spread.discharge(attempt, lines)
+            return await Slots(self._cluster, attempt, lines, lines[0].encoded.tag).discharge()
         first = lines[0]
         repeat = repeat_key(attempt, first.encoded.tag, first.charge.anonymous) if attempt.repeat_key else b""
         flags = PEEK if attempt.peek else 0
@@ -162,7 +166,7 @@ class ValkeyStore(Store, Approvals):
             None if part.request is None else encode_request(part.request, self._new_id()) for part in attempt.parts
         ]
         if self._server.cluster:
-            return await self._spread.approve(attempt, lines, requests)
+            return await approve(self._cluster, attempt, lines, requests)
         if lines:
             tag, anonymous = lines[0].encoded.tag, lines[0].charge.anonymous
         else:

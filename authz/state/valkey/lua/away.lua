@@ -1,3 +1,6 @@
--- What filing a request charged in other slots is given back and must not be again. KEYS: the hash of its digest.
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'away', '') end
-return 1
+-- Whoever takes what filing a request charged in other slots may give it back there, and nobody else. ARGV: the id, what
+-- is left to be taken. KEYS: the hash of the request's digest. Replies what there was to take.
+local id, away = unpack(redis.call('HMGET', KEYS[1], 'id', 'away'))
+if id ~= ARGV[1] then return '' end
+redis.call('HSET', KEYS[1], 'away', ARGV[2])
+return away or ''

@@ -27,7 +27,7 @@ function bucket.read(c, text, now)
   local mode, level, rest, seen, max, at = unpack('<Bdddd', text)
   if mode ~= BUCKET then error('not a token bucket') end
   c.who = text:sub(at)
-  c.level, c.rest, c.at = level, rest, math.min(seen, now)
+  c.level, c.rest, c.at, c.touched = level, rest, math.min(seen, now), seen > now
   if max ~= c.max then
     local wanted = c.max
     c.max = max -- what came back until now did so at the pace of then

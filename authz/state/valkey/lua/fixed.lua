@@ -16,7 +16,10 @@ function fixed.read(c, text, now)
   if mode ~= FIXED then error('not a fixed window') end
   c.who = text:sub(at)
   -- An end beyond the next edge was written by a clock that went back since: it counts until that edge.
-  if due > now then c.total, c.rest, c.due = total, rest, math.min(due, edge(c, now)) end
+  if due > now then
+    c.total, c.rest, c.due = total, rest, math.min(due, edge(c, now))
+    c.touched = c.due < due
+  end
 end
 
 function fixed.used(c) return c.total end

@@ -89,7 +89,10 @@ local function advance()
     lapsed = lapsed + 1
   end
   if #over > 0 then outlive(index.ended, now + HISTORY) end
-  lapsed = lapsed + redis.call('ZREMRANGEBYSCORE', index.granted, '-inf', number(now))
+  -- A server without memory lets a script write that has deleted something before: only if there is something.
+  if redis.call('ZCOUNT', index.granted, '-inf', number(now)) > 0 then
+    lapsed = lapsed + redis.call('ZREMRANGEBYSCORE', index.granted, '-inf', number(now))
+  end
   if lapsed > 0 then changed(lapsed) end
 end
 

@@ -115,6 +115,10 @@ async def test_fractional_costs_add_up(pay, charge, limit):
     assert await pay.count(tenth, 11) == 10
 
 
+async def test_fractions_of_one_instant_add_up_exactly(pay, charge, limit):
+    assert await pay.count(charge(limit(7), cost=0.7), 11) == 10
+
+
 async def test_callers_limits_and_windows_have_counters_of_their_own(pay, charge, limit):
     assert await pay.count(charge(), 4) == 3
     for other in (

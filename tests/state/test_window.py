@@ -141,11 +141,6 @@ def test_the_time_to_wait_is_never_short_by_a_rounding(limit):
     assert all(now + counter.wait(now, 1.0) >= 60.1 for now in nows)
 
 
-def test_fractions_of_one_instant_add_up_exactly(limit):
-    counter = SlidingWindow(limit(7, WINDOW))
-    assert [offer(counter, 1000.0, 0.7) for _ in range(11)] == [True] * 10 + [False]
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from([5, 128, 300]),

@@ -106,7 +106,9 @@ end
 function sliding.add(c, now, cost)
   local due = now + c.window
   local grain = (c.most > EXACT or c.n >= EXACT) and c.window / EXACT or 0
-  local join = c.n > 0 and due - c.opened <= grain
+  local whole = c.mode ~= FRACTIONS and cost % 1 == 0
+  -- Fractions of one instant stay apart while there is room: added up in place they would be rounded each time.
+  local join = c.n > 0 and due - c.opened <= grain and (whole or grain > 0)
   if c.mode == UNIT and (join or cost ~= 1) then
     local opened = c.opened
     assign(c, entries(c), true)
@@ -124,32 +126,33 @@ function sliding.add(c, now, cost)
   end
   c.text, c.first, c.stop, c.due = body, 1, #body, due
   c.n = #body / size(c)
-  if c.mode == FRACTIONS or cost % 1 ~= 0 then
+  if whole then
+    c.total = c.total + cost
+  else
     c.mode = FRACTIONS
     c.total = sum(entries(c))
-  else
-    c.total = c.total + cost
   end
 end
 
 function sliding.back(c, at, cost, now)
   local due, list = at + c.window, entries(c)
   if due <= now then return end
-  for place = 1, #list, 2 do
-    if list[place] >= due then -- the very entry, or the bucket that it joined
-      local opened = c.opened
-      if cost < list[place + 1] then
-        list[place + 1] = list[place + 1] - cost
-      else
-        table.remove(list, place)
-        table.remove(list, place)
-        opened = -huge -- what comes next joins no entry from before
-      end
-      assign(c, list, c.mode ~= FRACTIONS and cost % 1 == 0)
-      if c.n > 0 then c.opened = opened end
-      return
+  -- The very entry, the bucket that it joined, or the first of several of one instant.
+  local place = 1
+  while place <= #list and list[place] < due do place = place + 2 end
+  local left, leaves, opened = cost, list[place], c.opened
+  while left > 0 and leaves and list[place] == leaves do
+    if left < list[place + 1] then
+      list[place + 1] = list[place + 1] - left
+      break
     end
+    left = left - list[place + 1]
+    table.remove(list, place)
+    table.remove(list, place)
+    opened = -huge -- what comes next joins no entry from before
   end
+  assign(c, list, c.mode ~= FRACTIONS and cost % 1 == 0)
+  if c.n > 0 then c.opened = opened end
 end
 
 function sliding.inherit(c, other)

@@ -44,15 +44,17 @@ def conclude(
     reasons = [
         _reason(evaluation, discharge, standing) for evaluation, standing in zip(evaluations, standings, strict=True)
     ]
-    if all(reason is Reason.ALLOWED for reason in reasons):
+    if reasons.count(Reason.ALLOWED) == len(reasons):
         if discharge is None or not discharge.paid:
             # Nothing was paid, and no message says why: whatever the store means, it is not "allowed".
             reasons = [Reason.STATE_UNAVAILABLE] * len(reasons)
     else:
         reasons = [Reason.NOT_EXECUTED if reason is Reason.ALLOWED else reason for reason in reasons]
     return tuple(
-        _decision(message, evaluation, reason, discharge, standing, frame)
-        for message, evaluation, reason, standing in zip(messages, evaluations, reasons, standings, strict=True)
+        [
+            _decision(message, evaluation, reason, discharge, standing, frame)
+            for message, evaluation, reason, standing in zip(messages, evaluations, reasons, standings, strict=True)
+        ]
     )
 
 

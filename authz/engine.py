@@ -205,13 +205,13 @@ class Engine:
             shadowed = await self._shadow(request, policies, server, calls, peek)
         if decisions[0].approval is not None and not exchange.batch:
             exchange = self._opening(request, exchange, calls[0])
-        if all(decision.effect is Effect.ALLOW for decision in decisions):
+        if decisions[0].effect is Effect.ALLOW:  # then all are: a batch is let through whole or not at all
             reply = encode_allowed(exchange, decisions, settings.style)
         else:
             # A caller with a verified token gets no 401: another token would not help (policies/README.md 2).
             challenge = "" if principal.verified else settings.challenge
             reply = encode_denied(exchange, decisions, settings.style, challenge=challenge)
-        owed = tuple(evaluation.obligations for evaluation in evaluations)
+        owed = tuple([evaluation.obligations for evaluation in evaluations])
         return Explanation(exchange, principal, decisions, owed, tuple(steps or ()), shadowed, reply)
 
     def _discloses(self, principal: Principal) -> Disclose:
@@ -235,6 +235,7 @@ class Engine:
                 headers=request.headers,
                 origin=request.headers.get("origin"),
                 now=now,
+                catalog=policy.catalog,
             )
             for message in exchange.messages
         ]
@@ -256,9 +257,12 @@ class Engine:
 
         An evaluation becomes a denial where a person cannot be asked about its call.
         """
-        if any(evaluation.effect is Effect.DENY for evaluation in evaluations):
-            return _PAID  # a denied call consumes nothing
-        if not any(evaluation.obligations for evaluation in evaluations):
+        owes = False
+        for evaluation in evaluations:
+            if evaluation.effect is Effect.DENY:
+                return _PAID  # a denied call consumes nothing
+            owes = owes or bool(evaluation.obligations)
+        if not owes:
             return _PAID
         parts: list[Owed] = []
         for part, (call, evaluation) in enumerate(zip(calls, evaluations, strict=True)):

@@ -7,6 +7,7 @@ back from one source to another.
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,15 @@ DEFAULT_SOURCE = IdentitySource(
 )
 
 
+_NONE: frozenset[str] = frozenset()
+_SAID = ("groups", "client_id", "scopes")
+# By which of these are missing; made once, for it is asked at each call.
+_ABSENT = {
+    missing: frozenset(name for name, gone in zip(_SAID, missing, strict=True) if gone)
+    for missing in itertools.product((False, True), repeat=len(_SAID))
+}
+
+
 class Identities:
     """The configured sources, by name. The first is the service's default."""
 
@@ -99,7 +109,7 @@ def _from_token(source: IdentitySource, request: HttpRequest) -> Principal:
         token = payloads.get(source.payload)
     else:
         token = next(iter(payloads.values())) if len(payloads) == 1 else None
-    if not isinstance(token, Mapping):
+    if type(token) is not dict and not isinstance(token, Mapping):
         return _unverified(request)
     id_ = _text(token.get(source.id))
     issuer = _text(token.get("iss")) or ""
@@ -114,8 +124,8 @@ def _from_token(source: IdentitySource, request: HttpRequest) -> Principal:
         issuer=issuer,
         source=source.name,
         client_id=client_id or "",
-        groups=frozenset(groups or ()),
-        scopes=frozenset(scopes or ()),
+        groups=frozenset(groups) if groups else _NONE,
+        scopes=frozenset(scopes) if scopes else _NONE,
         claims=_claims(token, source.claims) if source.claims else NOTHING,
         absent=_absent(source, groups, client_id, scopes),
         peer=request.peer,
@@ -146,10 +156,7 @@ def _from_headers(source: IdentitySource, request: HttpRequest) -> Principal:
 
 def _absent(source: IdentitySource, groups: object, client_id: object, scopes: object) -> frozenset[str]:
     """What nobody said (None), which no rule may take for empty unless the source says so."""
-    if source.absent_empty:
-        return frozenset()
-    said = (("groups", groups), ("client_id", client_id), ("scopes", scopes))
-    return frozenset(name for name, value in said if value is None)
+    return _NONE if source.absent_empty else _ABSENT[groups is None, client_id is None, scopes is None]
 
 
 def _client_id(token: JsonObject, claim: str) -> str | None:

@@ -149,7 +149,7 @@ class Metrics:
         decision = record.decision
         effect = decision.effect
         server, target = decision.server, decision.target
-        self._decisions.count((server, target, effect.value, decision.reason.value))
+        self._decisions.count((server, target, effect, decision.reason))
         if record.part == 0:
             self._duration[effect].observe(record.latency)
         if record.era is None and decision.detail:

@@ -111,7 +111,13 @@ class Service:
         self._watcher = Watcher(loader, policies, self._engine.swap, self._loaded, memory=loading)
         self._tell_metrics(loaded)
         authorization = Authorization(self._engine, Lane())
-        self._checks = Checks(authorization.check, self._engine, self._metrics.in_flight, settings.timeout)
+        self._checks = Checks(
+            authorization.check,
+            self._engine,
+            self._metrics.in_flight,
+            settings.timeout,
+            at_once=self._shared is None,
+        )
         self._server = GrpcServer(
             settings.listen,
             self._checks.check,
@@ -232,7 +238,6 @@ class Service:
     # ---------------------------------------------------------------------------------------- what it says
 
     def _loaded(self, loaded: Loaded) -> None:
-        log_load(loaded)
         self._state.loaded(loaded, now=time.time())
         self._tell_metrics(loaded)
 

@@ -57,8 +57,7 @@ def arguments_digest(arguments: JsonObject) -> str:
     Not RFC 8785, which makes doubles of all numbers: there 9007199254740992 and …993 have one digest. Raises
     ValueError or TypeError for what is not JSON.
     """
-    canonical = json.dumps(arguments, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_as_dict)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_canonical(arguments).encode()).hexdigest()
 
 
 def redacted(value: Any, redaction: Redaction, depth: int, left: list[int]) -> Any:
@@ -92,3 +91,6 @@ def _as_dict(value: object) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"expected JSON, got {type(value).__name__}")
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, default=_as_dict).encode

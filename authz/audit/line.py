@@ -10,8 +10,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from authz.audit.arguments import NO_VALUES, Redaction, arguments_digest, redacted
 from authz.audit.record import Record, RulingRecord
@@ -23,7 +25,9 @@ from authz.model import Approval, Charge, Decision, Effect, Message, Principal, 
 MAX_ARGUMENTS = 8 * 1024
 MAX_LINE = 16 * 1024  # bytes; what journald (48 KiB), Docker and CRI loggers (16 KiB) keep in one piece
 _MAX_LISTED = 8
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALWAYS = ("latency_us", "part")  # 0 says something there
+
+_encode = msgspec.json.Encoder().encode
 
 
 def encode(record: Record, redaction: Redaction = NO_VALUES) -> bytes:
@@ -162,10 +166,14 @@ def _shadow(shadowed: Shadowed) -> dict[str, str]:
 
 
 def _dump(line: Mapping[str, Any]) -> bytes:
-    kept = {name: value for name, value in line.items() if value or name in ("latency_us", "part")}
+    kept = {name: value for name, value in line.items() if value or name in _ALWAYS}
+    if "arguments" not in kept:  # in which any number may be
+        encoded = _encode(kept)  # five times as fast as the standard library, and leaves text as it is
+        if encoded.isascii() and b"\x7f" not in encoded:
+            return encoded + b"\n"
     # DEL is the one control character that ASCII JSON leaves as it is; it can only stand inside a string.
     return json.dumps(kept, separators=(",", ":")).encode().replace(b"\x7f", b"\\u007f") + b"\n"
 
 
 def _rfc3339(seconds: float) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -6,8 +6,10 @@ policy and no MCP, and does not judge what the request says.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -16,10 +18,11 @@ from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 from authz.envoy.pb import ext_authz_pb2 as pb
 from authz.errors import MalformedMessage
 from authz.identity import JWT_AUTHN
-from authz.model import HttpRequest, Reply
+from authz.model import HttpRequest, JsonObject, Reply
 
 # Filters whose metadata is read: each conversion costs some 10 µs, and what nobody reads is not converted.
 WANTED = (JWT_AUTHN,)
+_KEPT_METADATA = 4096  # bytes: tokens of most have a few hundred
 MAX_METADATA_DEPTH = 32  # levels; protobuf itself stops at 100 messages, which are three to a level
 
 # google.rpc.Code, https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
@@ -31,6 +34,9 @@ _CODES = {401: 16, 429: 8, 503: 8}  # UNAUTHENTICATED, RESOURCE_EXHAUSTED; for t
 _STATUSES = frozenset(pb.StatusCode.values()) - {pb.Empty, pb.Continue}
 _BODILESS = frozenset({204, 205, 304})  # RFC 9110 15.3.5, 15.3.6, 15.4.5
 _FORBIDDEN = 403
+
+# Of the metadata of an answer, what a rule says and no call changes.
+_OF_A_RULE = ("effect", "reason", "server", "tool", "rule", "revision")
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 5.6.2; pseudo headers are none
 # What frames the message is the proxy's (RFC 9110 7.6.1, 8.6).
@@ -71,7 +77,7 @@ def decode_check_request(data: bytes, caller: str, wanted: Iterable[str] = WANTE
         protocol=http.protocol,
         source_address=source.address.socket_address.address,
         peer=source.principal,
-        verified={name: _plain(metadata[name], MAX_METADATA_DEPTH) for name in wanted if name in metadata},
+        verified={name: _metadata(metadata[name]) for name in wanted if name in metadata},
         context=dict(attributes.context_extensions),
         stream_id=http.id,
         caller=caller,
@@ -103,6 +109,17 @@ def _joined(lines: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in lines:
         values.setdefault(name.lower(), []).append(value)
     return {name: ",".join(found) for name, found in values.items()}
+
+
+def _metadata(struct: Struct) -> JsonObject:
+    """What a filter wrote, as plain data. Who calls often does so with one token, which is converted once."""
+    data = struct.SerializeToString()
+    return _known_metadata(data) if len(data) <= _KEPT_METADATA else _plain(struct, MAX_METADATA_DEPTH)
+
+
+@functools.lru_cache(maxsize=2048)
+def _known_metadata(data: bytes) -> JsonObject:
+    return MappingProxyType(_plain(Struct.FromString(data), MAX_METADATA_DEPTH))
 
 
 def _plain(struct: Struct, depth: int) -> dict[str, Any]:
@@ -174,6 +191,8 @@ def encode(reply: Reply) -> bytes:
     """
     if not isinstance(reply, Reply):
         raise TypeError(f"answer: expected a Reply, got {type(reply).__name__}")
+    if reply.allowed is True and not reply.headers:
+        return _encode_allowed(reply.metadata)
     answer = pb.CheckResponse()
     if reply.allowed is True:
         answer.status.code = _OK
@@ -194,11 +213,35 @@ def encode(reply: Reply) -> bytes:
         else:
             headers.pop("content-type", None)
         _add_headers(denied.headers, headers)
-    if reply.metadata:
-        fields = answer.dynamic_metadata.fields
-        for name, item in reply.metadata.items():
-            _set(fields[name], item)
+    _add_metadata(answer, reply.metadata)
     return answer.SerializeToString()
+
+
+def _encode_allowed(metadata: Mapping[str, Any]) -> bytes:
+    """What most answers are: all but what is this call's own is the same for all calls that one rule allows.
+
+    Two messages of one type, one after the other, are one with the fields of both (protobuf, "Last One Wins").
+    """
+    own = pb.CheckResponse()
+    _add_metadata(own, {name: item for name, item in metadata.items() if name not in _OF_A_RULE})
+    return _allowed_by(*[metadata.get(name) for name in _OF_A_RULE]) + own.SerializeToString()
+
+
+@functools.lru_cache(maxsize=4096)
+def _allowed_by(*items: object) -> bytes:
+    answer = pb.CheckResponse()
+    answer.status.code = _OK
+    answer.ok_response.SetInParent()
+    said = zip(_OF_A_RULE, items, strict=True)
+    _add_metadata(answer, {name: item for name, item in said if item is not None})
+    return answer.SerializeToString()
+
+
+def _add_metadata(answer: pb.CheckResponse, metadata: Mapping[str, Any]) -> None:
+    if metadata:
+        fields = answer.dynamic_metadata.fields
+        for name, item in metadata.items():
+            _set(fields[name], item)
 
 
 def _safe(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -15,8 +15,9 @@ from authz.envoy.codec import REFUSAL
 
 _log = logging.getLogger(__name__)
 
-# (request, caller): `caller` is the transport peer, `unix` or an address without its port
-Unary: TypeAlias = Callable[[bytes, str], Awaitable[bytes]]
+# (request, caller): `caller` is the transport peer, `unix` or an address without its port. The answer, or what will
+# give it: who can answer at once needs no task.
+Unary: TypeAlias = Callable[[bytes, str], bytes | Awaitable[bytes]]
 Stream: TypeAlias = Callable[[bytes, str], AsyncGenerator[bytes, None]]
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
@@ -43,12 +44,22 @@ def methods(check: Unary, health: Health) -> Methods:
 def _denying(check: Unary) -> Unary:
     """`check`, with a denial for whatever it raises: an RPC error is a yes where `failure_mode_allow` is set."""
 
-    async def checked(request: bytes, caller: str) -> bytes:
+    def checked(request: bytes, caller: str) -> bytes | Awaitable[bytes]:
         try:
-            return await check(request, caller)
-        except (asyncio.CancelledError, *EXITS):
+            answer = check(request, caller)
+        except EXITS:
             raise
         except BaseException:  # a panic of a Rust extension is no Exception
+            _log.exception("check: expected an answer, got an error")
+            return REFUSAL
+        return answer if isinstance(answer, bytes) else awaited(answer)
+
+    async def awaited(answer: Awaitable[bytes]) -> bytes:
+        try:
+            return await answer
+        except (asyncio.CancelledError, *EXITS):
+            raise
+        except BaseException:
             _log.exception("check: expected an answer, got an error")
             return REFUSAL
 
@@ -102,7 +113,7 @@ class Health:
             return _SERVICE_UNKNOWN
         return _SERVING if self._serving else _NOT_SERVING
 
-    async def check(self, request: bytes, caller: str) -> bytes:
+    def check(self, request: bytes, caller: str) -> bytes:
         """`Health/Check`."""
         return self._status(request)
 

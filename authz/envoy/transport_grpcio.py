@@ -84,7 +84,8 @@ def _handlers(served: Methods) -> tuple[grpc.GenericRpcHandler, ...]:
 def _unary(handler: Unary) -> Any:
     async def handle(request: bytes, context: Any) -> bytes:
         try:
-            return await handler(request, caller_of(context.peer()))
+            answer = handler(request, caller_of(context.peer()))
+            return answer if isinstance(answer, bytes) else await answer
         except (asyncio.CancelledError, *EXITS):
             raise
         except BaseException:

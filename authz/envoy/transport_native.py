@@ -11,7 +11,7 @@ import contextlib
 import functools
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 from pygrpc_native import EVENT_CANCEL, STREAM_CLOSED, STREAM_SENT, NativeGrpcFront
 
@@ -32,7 +32,8 @@ _IO_THREADS = 1  # a second one makes calls a tenth dearer and no faster (measur
 _FLUSH = 0.05  # seconds in which the last answers leave
 
 Event = tuple[int, int, int, bytes | None, bytes | str | None]
-Start = Callable[[int, bytes, str], Coroutine[None, None, None]]
+Rest = Coroutine[None, None, None]
+Start = Callable[[int, bytes, str], Rest | None]  # what is left to do once a call has begun
 
 
 class Native:
@@ -81,7 +82,7 @@ class Native:
 
 
 class _Front:
-    """One listener: a thread that waits for events, and a task for each call."""
+    """One listener: a thread that waits for events, and a task for each call that is not answered at once."""
 
     def __init__(self, wire: NativeGrpcFront, served: Methods, max_message: int) -> None:
         self._wire = wire
@@ -119,18 +120,30 @@ class _Front:
                 self._wire.fail(call, _RESOURCE_EXHAUSTED, "")
             else:
                 run = self._table[method](call, request, caller_of(str(peer)))
-                self._calls[call] = self._loop.create_task(run)
+                if run is not None:
+                    self._calls[call] = self._loop.create_task(run)
 
     def _cancel(self, call: int) -> None:
-        # A task that is cancelled before its first step never gets to its own `finally`.
         task = self._calls.pop(call, None)
-        if task is not None and task.cancel():
+        if task is not None:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
+            # After its first step, which is next: cancelled before, it would never come to await its answer.
+            self._loop.call_soon(task.cancel)
 
-    async def _answer(self, handler: Unary, call: int, request: bytes, caller: str) -> None:
+    def _answer(self, handler: Unary, call: int, request: bytes, caller: str) -> Rest | None:
         try:
-            self._wire.respond(call, await handler(request, caller))
+            answer = handler(request, caller)
+            if not isinstance(answer, bytes):
+                return self._answer_later(answer, call)
+            self._wire.respond(call, answer)
+        except BaseException as error:
+            self._broken(call, error)
+        return None
+
+    async def _answer_later(self, answer: Awaitable[bytes], call: int) -> None:
+        try:
+            self._wire.respond(call, await answer)
         except asyncio.CancelledError:
             self._wire.fail(call, _CANCELLED, "")
             raise

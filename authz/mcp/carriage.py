@@ -34,10 +34,12 @@ _SINGLE_MCP: Final = (VERSION_HEADER, METHOD_HEADER)  # mcp-name is compared as 
 def refuse_repeated(headers: Mapping[str, str]) -> None:
     """Refuse headers that came twice: the proxy joins lines by commas, and servers differ in which line they take."""
     for name in _SINGLE:
-        if "," in headers.get(name, ""):
+        value = headers.get(name)
+        if value is not None and "," in value:
             raise invalid_request(Flaw.REPEATED_HEADER, f"{name}: expected one value, got a comma")
     for name in _SINGLE_MCP:
-        if "," in headers.get(name, ""):
+        value = headers.get(name)
+        if value is not None and "," in value:
             raise header_mismatch(f"{name}: expected one value, got a comma", Flaw.REPEATED_HEADER)
     # Bearer tokens have no comma (RFC 6750 section 2.1); other schemes may (AWS4-HMAC-SHA256).
     credentials = headers.get("authorization", "")

@@ -223,8 +223,8 @@ def _metadata(exchange: Exchange, decision: Decision) -> dict[str, Any]:
     """What the proxy's access log may show; only the policy's and the service's own words."""
     found: dict[str, Any] = {
         "decision_id": decision.id,
-        "effect": decision.effect.value,
-        "reason": decision.reason.value,
+        "effect": decision.effect,
+        "reason": decision.reason,
         "server": decision.server,
         "tool": decision.target,
         "rule": decision.rule,

@@ -53,6 +53,13 @@ from authz.model.question import (
     Target,
     TargetKind,
 )
+from authz.model.tools import (
+    NO_TOOLS,
+    UNKNOWN_TOOL,
+    InputSchema,
+    KnownTool,
+    KnownTools,
+)
 
 __all__ = [
     "ANONYMOUS",
@@ -62,6 +69,8 @@ __all__ = [
     "HTTP_PREFLIGHT",
     "HTTP_STREAM",
     "NOTHING",
+    "NO_TOOLS",
+    "UNKNOWN_TOOL",
     "Algorithm",
     "Approval",
     "ApprovalRecord",
@@ -78,7 +87,10 @@ __all__ = [
     "Evaluation",
     "Exchange",
     "HttpRequest",
+    "InputSchema",
     "JsonObject",
+    "KnownTool",
+    "KnownTools",
     "Limit",
     "Message",
     "MessageId",

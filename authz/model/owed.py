@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from authz.model.approvals import Approval, Standing
 
@@ -25,8 +26,7 @@ class OnStoreError(enum.StrEnum):
     ALLOW = "allow"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True, gc=False):
     """One rate limit of a policy. `key` identifies its counters over reloads (policies/README.md 6).
 
     `window` is in seconds. `burst` is how many calls a full token bucket holds, for `TOKEN_BUCKET` only; it fills at
@@ -43,8 +43,7 @@ class Limit:
     on_store_error: OnStoreError = OnStoreError.LOCAL
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True, gc=False):
     """An obligation: count `cost` on one counter of a limit.
 
     `descriptor` names the counter within the limit, a tuple of (part, value) pairs, never a joined string.
@@ -63,8 +62,7 @@ class Charge:
 Obligation: TypeAlias = Charge | Approval
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(Struct, frozen=True, gc=False):
     """What is left of a limit after a decision. `reset` is in seconds: when a whole window is free again."""
 
     limit: Limit
@@ -72,8 +70,7 @@ class Quota:
     reset: float
 
 
-@dataclass(frozen=True, slots=True)
-class Discharge:
+class Discharge(Struct, frozen=True, gc=False):
     """The outcome of paying obligations: all were paid (`paid`), or nothing was.
 
     `exhausted` are the limits that refused, with `retry_after` in seconds until the call could pass. `standings` has

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from authz.model.tools import NO_TOOLS, KnownTools
+
 JsonObject: TypeAlias = Mapping[str, Any]
 MessageId: TypeAlias = str | int | None
 
@@ -155,7 +157,7 @@ class Call(Struct, frozen=True, gc=False):
 
     `now` is wall-clock seconds since the epoch (for conditions); limits use the store's own monotonic clock.
     `address` is the source address, by which limits count where nobody is verified. `origin` is the browser's Origin
-    header, None where there is none.
+    header, None where there is none. `catalog` is what is known of the server's tools.
     """
 
     server: str
@@ -169,3 +171,4 @@ class Call(Struct, frozen=True, gc=False):
     headers: Mapping[str, str] = NOTHING
     origin: str | None = None
     now: float = 0.0
+    catalog: KnownTools = NO_TOOLS

@@ -6,7 +6,8 @@ says is `decide`'s business. Once a block is chosen nothing falls through to ano
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from urllib.parse import unquote
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from authz.model import (
     HTTP_METADATA,
     HTTP_PREFLIGHT,
     HTTP_STREAM,
+    UNKNOWN_TOOL,
     Approval,
     Call,
     Charge,
@@ -28,6 +30,8 @@ from authz.model import (
     TargetKind,
 )
 from authz.names import is_doubtful
+from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.catalog.known import is_twin
 from authz.policy.decide import ALLOWED, CONTINUATION, Trace, charge, decide, denied
 from authz.policy.index import Index
 from authz.policy.rules import Block, Policy, Rule
@@ -57,22 +61,42 @@ def evaluate(policy: Policy, baselines: Sequence[Policy], call: Call, steps: lis
     Any denial denies; otherwise what is owed to the policy and to each baseline adds up.
     """
     trace = Trace(steps)
-    parts = list(_evaluate_one(policy, call, trace))
-    for baseline in baselines:
-        parts += _evaluate_one(baseline, call, trace)
+    if call.catalog is not policy.catalog and not policy.baseline:
+        call = replace(call, catalog=policy.catalog)
+    parts: list[Evaluation] = []
+    policies = (policy, *baselines)
+    for one in policies:
+        _evaluate_one(one, call, trace, parts)
     evaluation = combine(parts)
     if evaluation.effect is Effect.DENY or call.message.method != "tools/call":
         return evaluation
     shared: list[Charge] = []
-    for one in (policy, *baselines):
+    for one in policies:
+        if not one.limits:
+            continue
         for target in call.message.targets:
             for limit in one.limits:
-                if limit.tools is None or limit.tools.find(target.name):
+                counted = None if limit.tools is None else limit.tools.find(target.name)
+                if counted is None or counted:
+                    unfit = _untyped(counted, limit.rule.name, call, trace) if counted else None
+                    if unfit is not None:
+                        return replace(unfit, target=evaluation.target, disclose=evaluation.disclose)
                     charges = charge([limit.rule], limit.rule.name, call, target, trace)
                     if isinstance(charges, Evaluation):
                         return replace(charges, target=evaluation.target, disclose=evaluation.disclose)
                     shared += charges
     return replace(evaluation, obligations=(*evaluation.obligations, *shared)) if shared else evaluation
+
+
+def _untyped(types: Sequence[Sequence[ArgumentsSchema]], limit: str, call: Call, trace: Trace) -> Evaluation | None:
+    """The denial where what a limit reads is not of the types that the catalogue declares, None where it is."""
+    for one in chain.from_iterable(types):
+        violation = one.check(call.message.arguments)
+        if violation is not None:
+            detail = f"{violation.path}: {violation.accepted}"
+            trace(limit, "no", detail)
+            return denied(Reason.ARGUMENTS_INVALID, limit, "", detail)
+    return None
 
 
 def combine(parts: Sequence[Evaluation]) -> Evaluation:
@@ -92,72 +116,97 @@ def combine(parts: Sequence[Evaluation]) -> Evaluation:
     return replace(leading, obligations=owed)
 
 
-def _evaluate_one(policy: Policy, call: Call, trace: Trace) -> Iterable[Evaluation]:
+# Each of these adds to `parts` what a policy says (measured: a generator costs twice what a list does).
+
+
+def _evaluate_one(policy: Policy, call: Call, trace: Trace, parts: list[Evaluation]) -> None:
     message = call.message
     if policy.origins is not None and call.origin is not None and call.origin not in policy.origins:
         trace("origins", "no", "the Origin header is not in the list")
-        yield denied(Reason.ORIGIN_DENIED, "origins", "this browser origin is not allowed")
+        parts.append(denied(Reason.ORIGIN_DENIED, "origins", "this browser origin is not allowed"))
         return
     for target in message.targets:
         if target.kind is not TargetKind.METHOD:
-            yield from _evaluate_target(policy, call, target, trace)
-    yield from _evaluate_method(policy, call, message.method, trace)
+            _evaluate_target(policy, call, target, trace, parts)
+    _evaluate_method(policy, call, message.method, trace, parts)
     if message.log_level and message.method != _SET_LEVEL:
         for block in _blocks(policy, policy.sections[TargetKind.METHOD], _SET_LEVEL):
             if block.key != "*":  # which has been asked about the method itself
-                yield from _evaluate_block(policy, block, call, Target(TargetKind.METHOD, _SET_LEVEL), trace)
+                _evaluate_block(policy, block, call, Target(TargetKind.METHOD, _SET_LEVEL), trace, parts)
     if message.method == _RESUME and policy.forbids_unnamed_continuations:
         trace(_RESUME, "denied", "names no tool, and a block requires an approval")
-        yield denied(
-            Reason.CONTINUATION_DENIED, "methods", "tasks/update names no tool, and some tools need a person's approval"
-        )
+        text = "tasks/update names no tool, and some tools need a person's approval"
+        parts.append(denied(Reason.CONTINUATION_DENIED, "methods", text))
 
 
 # -------------------------------------------------------------------------------------------------- what is chosen
 
 
-def _evaluate_method(policy: Policy, call: Call, method: str, trace: Trace) -> Iterable[Evaluation]:
-    section = policy.sections[TargetKind.METHOD]
-    blocks = _blocks(policy, section, method)
-    if not blocks:
-        if method not in KNOWN_METHODS and not policy.baseline:
-            trace("methods", "no", "not a method of the protocol, and no rule names it")
-            yield denied(
-                Reason.UNKNOWN_METHOD, "methods", "this method is not one that the protocol or the policy knows"
-            )
-        elif call.message.targets[0].kind is TargetKind.METHOD and not policy.baseline:
-            trace("methods", "allowed", "a method of the protocol")
-            yield ALLOWED
-        return
+def _evaluate_method(policy: Policy, call: Call, method: str, trace: Trace, parts: list[Evaluation]) -> None:
+    blocks = _blocks(policy, policy.sections[TargetKind.METHOD], method)
     for block in blocks:
-        yield from _evaluate_block(policy, block, call, Target(TargetKind.METHOD, method), trace)
+        _evaluate_block(policy, block, call, Target(TargetKind.METHOD, method), trace, parts)
+    if blocks or policy.baseline:
+        return
+    if method not in KNOWN_METHODS:
+        trace("methods", "no", "not a method of the protocol, and no rule names it")
+        text = "this method is not one that the protocol or the policy knows"
+        parts.append(denied(Reason.UNKNOWN_METHOD, "methods", text))
+    elif call.message.targets[0].kind is TargetKind.METHOD:
+        trace("methods", "allowed", "a method of the protocol")
+        parts.append(ALLOWED)
 
 
-def _evaluate_target(policy: Policy, call: Call, target: Target, trace: Trace) -> Iterable[Evaluation]:
+def _evaluate_target(policy: Policy, call: Call, target: Target, trace: Trace, parts: list[Evaluation]) -> None:
     section = policy.sections[target.kind]
+    doubt = None if target.name in section.exact else _doubt(policy, section, call, target, trace)
+    if doubt is not None:
+        parts.append(doubt)
+        return
+    blocks = _blocks(policy, section, target.name)
+    for block in blocks:
+        _evaluate_block(policy, block, call, target, trace, parts)
+    if policy.categories and target.kind is TargetKind.TOOL and (policy.baseline or not blocks):
+        _evaluate_categories(policy, call, target, trace, parts)
+    elif not blocks and policy.default is not None:
+        names = len(section.exact) + len(section.globs)
+        trace(f"{target.kind}s", "no block", f"{names} names and globs, none matches")
+        parts.append(_evaluate_default(policy.default, call, trace))
+
+
+def _evaluate_categories(policy: Policy, call: Call, target: Target, trace: Trace, parts: list[Evaluation]) -> None:
+    """All categories of the tool have their say, `default` for those that the policy does not list."""
+    unlisted = False
+    for category in call.catalog.tools.get(target.name, UNKNOWN_TOOL).categories:
+        block = policy.categories.get(category)
+        if block is not None:
+            _evaluate_block(policy, block, call, target, trace, parts)
+        else:
+            unlisted = True
+    if unlisted and policy.default is not None:
+        trace("categories", "no block", "the tool has a category that is not listed")
+        parts.append(_evaluate_default(policy.default, call, trace))
+
+
+def _doubt(policy: Policy, section: Index[Block], call: Call, target: Target, trace: Trace) -> Evaluation | None:
+    """The denial of a name that the policy does not spell and that could pass for another one, None if it cannot."""
     place = f"{target.kind}s"
     if target.kind is TargetKind.RESOURCE:
         if _is_ambiguous_resource(policy, section, target.name):
             trace(place, "denied", "the URI can be read in two ways")
-            yield denied(
-                Reason.AMBIGUOUS_URI, place, "this URI can be read in two ways; use its plain, normalised form"
-            )
-            return
+            text = "this URI can be read in two ways; use its plain, normalised form"
+            return denied(Reason.AMBIGUOUS_URI, place, text)
     elif is_doubtful(target.name):
         trace(place, "denied", "the name is too long or has characters that hide what it is")
-        yield denied(Reason.AMBIGUOUS_NAME, place, "this name is too long or has characters that hide what it is")
-        return
+        text = "this name is too long or has characters that hide what it is"
+        return denied(Reason.AMBIGUOUS_NAME, place, text)
     if section.is_twin(target.name):
         trace(place, "denied", "the name only looks like a name of the policy")
-        yield denied(Reason.AMBIGUOUS_NAME, place, "this name only looks like a name that the policy knows")
-        return
-    blocks = _blocks(policy, section, target.name)
-    if blocks:
-        for block in blocks:
-            yield from _evaluate_block(policy, block, call, target, trace)
-    elif policy.default is not None:
-        trace(place, "no block", f"{len(section.exact) + len(section.globs)} names and globs, none matches")
-        yield _evaluate_default(policy.default, call, trace)
+        return denied(Reason.AMBIGUOUS_NAME, place, "this name only looks like a name that the policy knows")
+    if target.kind is TargetKind.TOOL and not policy.baseline and is_twin(call.catalog, target.name):
+        trace(place, "denied", "the name only looks like a name of the catalogue")
+        return denied(Reason.AMBIGUOUS_NAME, place, "this name only looks like that of a tool of the server")
+    return None
 
 
 def _blocks(policy: Policy, section: Index[Block], name: str) -> tuple[Block, ...]:
@@ -166,7 +215,7 @@ def _blocks(policy: Policy, section: Index[Block], name: str) -> tuple[Block, ..
 
 def _is_ambiguous_resource(policy: Policy, section: Index[Block], uri: str) -> bool:
     """Whether `uri` could get round a rule by its spelling (policies/README.md 8)."""
-    if uri in section.exact or _is_open(section):
+    if _is_open(section):
         return False
     if is_ambiguous(uri):
         return True
@@ -198,7 +247,9 @@ def _evaluate_default(rule: Rule, call: Call, trace: Trace) -> Evaluation:
     return Evaluation(Effect.ALLOW, Reason.ALLOWED, rule.name, obligations=owed)
 
 
-def _evaluate_block(policy: Policy, block: Block, call: Call, target: Target, trace: Trace) -> Iterable[Evaluation]:
+def _evaluate_block(
+    policy: Policy, block: Block, call: Call, target: Target, trace: Trace, parts: list[Evaluation]
+) -> None:
     trace(block.name, "chosen")
     evaluation = decide(block, call, target, trace)
     if evaluation is None:
@@ -209,4 +260,4 @@ def _evaluate_block(policy: Policy, block: Block, call: Call, target: Target, tr
         evaluation = denied(Reason.NO_RULE_HOLDS, block.name, "none of its rules is for this caller and call")
     # A method is no tool: what the policy spells there is not the target of the call.
     spelled = "" if target.kind is TargetKind.METHOD else block.key
-    yield evaluation if evaluation.target == spelled else replace(evaluation, target=spelled)
+    parts.append(evaluation if evaluation.target == spelled else replace(evaluation, target=spelled))

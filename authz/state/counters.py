@@ -65,9 +65,9 @@ class Counters:
         """Forget the counters of the limit named `limit` of `server` ("": of all its limits); how many there were."""
         return sum(table.reset(server, limit) for table in self.tables)
 
-    def usage(self, now: float, most: int) -> Iterator[Usage]:
-        """Those of `most` counters a table that are in use at `now`, verified callers' first."""
-        return chain.from_iterable(table.usage(now, bool(i), most) for i, table in enumerate(self.tables))
+    def usage(self, now: float, server: str, limit: str) -> Iterator[Usage]:
+        """Those that are in use at `now`, verified callers' first, of the server and limit so named, "": of all."""
+        return chain.from_iterable(table.usage(now, bool(i), server, limit) for i, table in enumerate(self.tables))
 
     def clear(self) -> None:
         """Forget everything."""

@@ -20,7 +20,7 @@ from authz.state.filing import charged_by, put_back, take_back
 from authz.state.ledger import Ledger
 from authz.state.repeats import Repeats
 from authz.state.standings import Standings, look_up
-from authz.state.store import Approvals, Attempt, Store, Usage
+from authz.state.store import Approvals, Attempt, Store, Usage, any_record, is_wanted
 from authz.state.table import Table
 
 _NO_STANDING: tuple[Standing | None, ...] = (None,)
@@ -112,18 +112,21 @@ class MemoryStore(Store, Approvals):
         if self._counters.charge(self._counters.owed(charges, known, now), now) and attempt.repeat_key:
             repeats.remember(attempt.repeat_key, charges, (), now)
 
-    async def usage(self, most: int = 1_000) -> tuple[Usage, ...]:
-        """Up to `most` counters in use now, verified callers' first; no more than ten times as many are looked at."""
-        return tuple(islice(self._counters.usage(self._now(), 10 * most), most))
+    async def usage(self, most: int = 1_000, *, server: str = "", limit: str = "") -> tuple[Usage, ...]:
+        """Up to `most` counters in use now, verified callers' first, of the server and limit so named, "": of all."""
+        return tuple(islice(self._counters.usage(self._now(), server, limit), most))
 
     async def reset(self, server: str, limit: str = "") -> int:
         """Forget the counters of the limit named `limit` of `server` ("": of all its limits); how many there were."""
         self._now()
         return self._counters.reset(server, limit)
 
-    async def records(self, *, most: int = 200) -> tuple[ApprovalRecord, ...]:
+    async def records(
+        self, *, most: int = 200, pending: bool | None = None, wanted: Callable[[ApprovalRecord], bool] = any_record
+    ) -> tuple[ApprovalRecord, ...]:
         """Up to `most` requests that wait, serve or have ended in the last day, the newest first."""
-        return tuple(filed.record for filed in islice(self._ledger.newest(self._now()), most))
+        newest = (filed.record for filed in self._ledger.newest(self._now()))
+        return tuple(islice((one for one in newest if is_wanted(one, pending, wanted)), most))
 
     async def record(self, id_: str) -> ApprovalRecord | None:
         """The request `id_`, None if there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -18,6 +18,9 @@ def identify(charge: Charge) -> Identity:
     return (charge.limit.key, charge.limit.window, charge.descriptor, charge.session)
 
 
+Claims: TypeAlias = Sequence[tuple[bytes, str]]  # digests, and the ids of the requests whose grants were claimed
+
+
 @dataclass(slots=True)
 class Paid:
     """What a request has paid: costs by charge, and by digest the ids of the requests whose grants it has claimed."""
@@ -25,9 +28,27 @@ class Paid:
     costs: dict[Identity, float] = field(default_factory=dict)
     claims: dict[bytes, list[str]] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, charges: Iterable[Charge], claims: Claims) -> Paid:
+        """What `charges` and `claims` come to."""
+        paid = cls()
+        for charge in charges:
+            identity = identify(charge)
+            paid.costs[identity] = paid.costs.get(identity, 0.0) + charge.cost
+        for digest, id_ in claims:
+            paid.claims.setdefault(digest, []).append(id_)
+        return paid
+
     def copy(self) -> Paid:
         """The same, for the caller to use up."""
         return Paid(dict(self.costs), {digest: list(ids) for digest, ids in self.claims.items()})
+
+    def include(self, other: Paid) -> None:
+        """Count what `other` counts beyond this."""
+        for identity, cost in other.costs.items():
+            self.costs[identity] = max(cost, self.costs.get(identity, 0.0))
+        for digest, ids in other.claims.items():
+            self.claims[digest] = max(ids, self.claims.get(digest, []), key=len)
 
     def cover(self, charge: Charge) -> float:
         """The part of its cost that is not paid yet; what is covers no other charge."""
@@ -42,50 +63,50 @@ class Repeats:
     """At most `most` keys, each for `window` seconds from when it first paid.
 
     When there are more the oldest is forgotten: its request would be charged again, never let through for nothing.
+    What was paid is kept as it was told and read only where a request comes again: one in many thousands does.
     """
 
     def __init__(self, window: float, most: int) -> None:
         self._window = window
         self._most = most
-        self._paid: OrderedDict[bytes, tuple[float, Paid]] = OrderedDict()  # the oldest first
+        # The oldest first.
+        self._kept: OrderedDict[bytes, tuple[float, Paid | tuple[Sequence[Charge], Claims]]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._paid)
+        return len(self._kept)
 
     def recall(self, key: bytes, now: float) -> Paid | None:
         """What `key` has paid, the caller's own to use up; None if nothing."""
-        known = self._paid.get(key)
-        return known[1].copy() if known is not None and known[0] > now else None
+        known = self._kept.get(key)
+        if known is None or known[0] <= now:
+            return None
+        _, paid = known
+        return paid.copy() if isinstance(paid, Paid) else Paid.of(*paid)
 
-    def remember(self, key: bytes, charges: Iterable[Charge], claims: Iterable[tuple[bytes, str]], now: float) -> None:
-        """`key` has paid `charges` and claimed `claims` (digest and id), all of them, be it now or partly before."""
-        paid = Paid()
-        for charge in charges:
-            identity = identify(charge)
-            paid.costs[identity] = paid.costs.get(identity, 0.0) + charge.cost
-        for digest, id_ in claims:
-            paid.claims.setdefault(digest, []).append(id_)
-        known = self._paid.get(key)
-        if known is not None and known[0] > now:
-            _, before = known
-            for identity, cost in paid.costs.items():
-                before.costs[identity] = max(cost, before.costs.get(identity, 0.0))
-            for digest, ids in paid.claims.items():
-                before.claims[digest] = max(ids, before.claims.get(digest, []), key=len)
+    def remember(self, key: bytes, charges: Sequence[Charge], claims: Claims, now: float) -> None:
+        """`key` has paid `charges` and claimed `claims`, all of them, be it now or partly before."""
+        before = self.recall(key, now)
+        if before is not None:
+            before.include(Paid.of(charges, claims))
+            self._kept[key] = (self._kept[key][0], before)
             return
-        self._paid[key] = (now + self._window, paid)
-        self._paid.move_to_end(key)
-        if len(self._paid) > self._most:
-            self._paid.popitem(last=False)
+        if key in self._kept:
+            del self._kept[key]
+        elif len(self._kept) >= self._most:
+            self._kept.popitem(last=False)
+        self._kept[key] = (now + self._window, (charges, claims))
 
     def reclaim(self, now: float) -> None:
         """Forget a few keys whose time is over; more than one attempt can add."""
+        kept = self._kept
         for _ in range(2):
-            key = next(iter(self._paid), None)
-            if key is None or self._paid[key][0] > now:
+            if not kept:
                 return
-            del self._paid[key]
+            key = next(iter(kept))
+            if kept[key][0] > now:
+                return
+            del kept[key]
 
     def clear(self) -> None:
         """Forget everything."""
-        self._paid.clear()
+        self._kept.clear()

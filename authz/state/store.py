@@ -5,23 +5,23 @@ Also what people see and change of a store: counters in use, requests for approv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from authz.model import ApprovalRecord, ApprovalRequest, Charge, Discharge, Limit, Ruling
+from msgspec import Struct
+
+from authz.model import ApprovalRecord, ApprovalRequest, ApprovalStatus, Charge, Discharge, Limit, Ruling
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+class Owed(Struct, frozen=True, gc=False):
     """What one message owes: charges, and at most one request that stands for all approvals it needs."""
 
     charges: tuple[Charge, ...] = ()
     request: ApprovalRequest | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True, gc=False):
     """All that one HTTP request owes.
 
     `parts` has what each message owes (a batch has several); they are paid together or not at all.
@@ -66,8 +66,10 @@ class Store(Protocol):
         """
         ...
 
-    async def usage(self, most: int = 1_000) -> Sequence[Usage]:
-        """Up to `most` counters in use now; raises StoreError."""
+    async def usage(self, most: int = 1_000, *, server: str = "", limit: str = "") -> Sequence[Usage]:
+        """Up to `most` counters in use now, only of the server and limit so named where that is not ""; all of them
+        where there are fewer. Raises StoreError.
+        """
         ...
 
     async def reset(self, server: str, limit: str = "") -> int:
@@ -79,11 +81,27 @@ class Store(Protocol):
         ...
 
 
+def any_record(_: ApprovalRecord) -> bool:
+    """Every request is wanted."""
+    return True
+
+
+def is_wanted(record: ApprovalRecord, pending: bool | None, wanted: Callable[[ApprovalRecord], bool]) -> bool:
+    """Whether a list that is asked for as `Approvals.records` says has this request."""
+    return pending in (None, record.status is ApprovalStatus.PENDING) and wanted(record)
+
+
 class Approvals(Protocol):
     """The requests for approval in a store, for people. Each method raises StoreError when the store cannot tell."""
 
-    async def records(self, *, most: int = 200) -> Sequence[ApprovalRecord]:
-        """Pending requests and those that ended in the last day, the newest first."""
+    async def records(
+        self, *, most: int = 200, pending: bool | None = None, wanted: Callable[[ApprovalRecord], bool] = any_record
+    ) -> Sequence[ApprovalRecord]:
+        """Pending requests and those that ended in the last day, the newest first.
+
+        `pending` takes only those that wait, or only those that do not; `wanted` must not change anything. Up to
+        `most` of those that are left. A store may leave out what will run (`params` is "" then): `record` has it.
+        """
         ...
 
     async def record(self, id_: str) -> ApprovalRecord | None:

@@ -25,18 +25,18 @@ async def test_the_table_has_the_check_and_health() -> None:
 @pytest.mark.parametrize("request_", [b"", b"\x0a\x00", CHECKED, b"\x0a\x15grpc.health.v1.Health"])
 async def test_health_is_not_serving_until_told_so(request_: bytes) -> None:
     health = Health()
-    assert await health.check(request_, "") == NOT_SERVING
+    assert health.check(request_, "") == NOT_SERVING
     health.set_serving(True)
-    assert await health.check(request_, "") == SERVING
+    assert health.check(request_, "") == SERVING
     health.set_serving(False)
-    assert await health.check(request_, "") == NOT_SERVING
+    assert health.check(request_, "") == NOT_SERVING
 
 
 async def test_a_service_that_is_not_here_is_unknown() -> None:
     health = Health()
     health.set_serving(True)
     for request in (b"\x0a\x05other", b"\xff\xff"):
-        assert await health.check(request, "") == SERVICE_UNKNOWN
+        assert health.check(request, "") == SERVICE_UNKNOWN
 
 
 async def test_a_watcher_hears_of_each_change_and_goes_when_the_service_stops() -> None:
@@ -56,4 +56,4 @@ async def test_a_watcher_hears_of_each_change_and_goes_when_the_service_stops() 
     await watcher
     assert heard == [NOT_SERVING, SERVING, NOT_SERVING, SERVING, NOT_SERVING]
     health.set_serving(True)
-    assert await health.check(b"", "") == NOT_SERVING
+    assert health.check(b"", "") == NOT_SERVING

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from typing import Any
@@ -414,7 +413,7 @@ def test_a_batch_by_status_is_still_an_array() -> None:
 
 
 def test_an_allowed_call_tells_the_log_of_the_proxy_and_adds_no_headers() -> None:
-    quotas = (Quota(LIMIT, 3, 36.5), Quota(dataclasses.replace(LIMIT, name="per-day"), 2, 80000))
+    quotas = (Quota(LIMIT, 3, 36.5), Quota(replace(LIMIT, name="per-day"), 2, 80000))
     reply = encode_allowed(exchange(CALL), [allowed(quotas=quotas)], STYLE)
     assert (reply.allowed, list(reply.headers), reply.body) == (True, [], b"")
     assert reply.metadata == {
@@ -431,7 +430,7 @@ def test_an_allowed_call_tells_the_log_of_the_proxy_and_adds_no_headers() -> Non
 
 def test_rate_limit_headers_are_sent_where_settings_say_so() -> None:
     style = ReplyStyle(ratelimit_headers=True)
-    odd = dataclasses.replace(LIMIT, name='a"\\ü\r\n', max=10**20, window=0.5)
+    odd = replace(LIMIT, name='a"\\ü\r\n', max=10**20, window=0.5)
     quotas = (Quota(LIMIT, 3, 36.5), Quota(LIMIT, 5, 1), Quota(odd, -1, math.inf))
     reply = encode_allowed(exchange(CALL), [allowed(quotas=quotas)], style)
     assert list(reply.headers) == [

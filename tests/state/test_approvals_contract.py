@@ -516,6 +516,29 @@ async def test_records_are_the_newest_first(pay, ask, clock):
     assert [record.id for record in await pay.store.records(most=2)] == ids[:2:-1]
 
 
+async def test_records_are_chosen_before_they_are_bounded(pay, ask, clock):
+    ids = []
+    for i in range(5):
+        ids.append((await pay(ask(f"call {i}"))).standings[0].id)
+        clock.now += 1
+    for id_ in ids[2:]:
+        await pay.rule(id_, granted=False)
+
+    async def listed(**chosen):
+        return [ids.index(record.id) for record in await pay.store.records(**chosen)]
+
+    assert await listed(pending=True) == [1, 0]
+    assert await listed(pending=True, most=1) == [1]
+    assert await listed(pending=False) == [4, 3, 2]
+    assert await listed(pending=False, most=2) == [4, 3]
+    assert await listed(wanted=lambda one: one.id == ids[0], most=1) == [0]
+    assert await listed(wanted=lambda one: one.id in (ids[0], ids[2]), pending=False, most=1) == [2]
+    assert await listed(wanted=lambda one: one.id == ids[0], pending=False) == []
+    clock.now += 900
+    assert await listed(pending=True) == []
+    assert await listed(pending=False) == [4, 3, 2, 1, 0]
+
+
 @pytest.mark.parametrize("end", ["denied", "used", "expired", "lapsed"])
 async def test_what_has_ended_is_shown_for_a_day(pay, ask, clock, end):
     (standing,) = (await pay(ask())).standings

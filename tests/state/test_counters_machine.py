@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from authz.state.store import Attempt, Owed
 
@@ -117,7 +117,7 @@ def test_no_sequence_of_changes_of_max_makes_a_window_forget(play, limit, charge
         for (step, charges, _), most in zip(moves, maxima, strict=False):
             clock.now += step
             for name, log in paid.items():
-                one = dataclasses.replace(limit(most, WINDOW, name, name))
+                one = structs.replace(limit(most, WINDOW, name, name))
                 live = [
                     cost
                     for then, cost in log

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from authz.errors import StoreError
 from authz.state.memory import MemoryStore
@@ -111,7 +111,7 @@ async def test_what_another_store_has_paid_is_counted_without_judging(build, cha
 async def test_a_replica_goes_on_with_its_share_from_what_it_knew(build, charge, limit, algorithm):
     pay = build()
     whole = limit(9, 3600.0, "calls", algorithm, 9)
-    share = dataclasses.replace(whole, max=3, burst=3)
+    share = structs.replace(whole, max=3, burst=3)
     pay.store.note(Attempt([Owed((charge(whole),))]))
     assert await pay.count(charge(share), 5) == 2
     pay.store.note(Attempt([Owed((charge(whole, cost=4.0),))]))
@@ -406,3 +406,13 @@ async def test_usage_tells_who_has_used_what(build, charge, limit, clock):
         ("anonymous", (), "", True, True, 1.0, 3, 50.0),
     ]
     assert len(await pay.store.usage(3)) == 3
+    assert [u.limit.name for u in await pay.store.usage(1, limit="anonymous")] == ["anonymous"]
+
+
+async def test_usage_passes_over_any_number_of_counters_that_are_empty(pay, charge, limit, clock):
+    for who in range(50):
+        await pay(charge(limit(9, 1.0), f"p{who}"))
+    clock.now += 0.5
+    await pay(charge(limit(9, 30.0, "live")))
+    clock.now += 1.0
+    assert [u.limit.name for u in await pay.store.usage(1)] == ["live"]

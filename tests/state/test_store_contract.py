@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
+from msgspec import structs
 
 from authz.errors import StoreError
 from authz.model import Discharge, Quota, Ruling
@@ -127,7 +127,7 @@ async def test_callers_limits_and_windows_have_counters_of_their_own(pay, charge
         charge(tool="x"),
         charge(limit(name="other")),
         charge(limit(window=30.0)),
-        charge(dataclasses.replace(limit(), window=61.0)),
+        charge(structs.replace(limit(), window=61.0)),
     ):
         assert await pay.count(other, 4) == 3
 
@@ -231,7 +231,7 @@ async def test_a_changed_max_keeps_the_counter_whatever_the_algorithm(pay, charg
 
 async def test_a_limit_scaled_down_for_a_share_counts_on_the_same_counter(pay, charge, three):
     await pay(charge(three))
-    share = dataclasses.replace(three, max=1, burst=1)
+    share = structs.replace(three, max=1, burst=1)
     assert not (await pay(charge(share))).paid
     assert (await pay(charge(three))).quotas[0].remaining == 1
 
@@ -264,7 +264,7 @@ async def test_a_token_bucket_starts_full_and_fills_continuously(pay, charge, li
     bucket = charge(limit(60, 60.0, "calls", "token_bucket", 5))
     assert await pay.count(bucket, 9) == 5
     assert (await pay(bucket)).retry_after == 1.0
-    assert (await pay(dataclasses.replace(bucket, cost=4.0))).retry_after == 4.0
+    assert (await pay(structs.replace(bucket, cost=4.0))).retry_after == 4.0
     clock.now += 0.5
     refused = await pay(bucket)
     assert (refused.retry_after, refused.quotas) == (0.5, (Quota(bucket.limit, 0, 4.5),))
@@ -432,6 +432,21 @@ async def test_usage_tells_who_has_used_what(pay, charge, limit):
     assert len(await pay.store.usage(1)) == 1
 
 
+async def test_usage_is_of_one_server_and_one_limit_before_it_is_bounded(pay, charge, limit):
+    elsewhere = structs.replace(limit(name="rare"), key=("shop", "rare"), server="shop")
+    for who in ("alice", "bob", "carol"):
+        await pay(charge(who=who), charge(limit(name="rare"), who=who))
+    await pay(charge(elsewhere))
+
+    async def listed(*most, **named):
+        return sorted((u.limit.server, u.limit.name) for u in await pay.store.usage(*most, **named))
+
+    assert await listed(1, server="shop") == await listed(1, server="shop", limit="rare") == [("shop", "rare")]
+    assert await listed(limit="rare") == [("bank", "rare")] * 3 + [("shop", "rare")]
+    assert await listed(2, server="bank", limit="rare") == [("bank", "rare")] * 2
+    assert await listed(server="bank", limit="rarer") == await listed(server="none") == []
+
+
 async def test_usage_of_a_fixed_window_and_of_a_bucket(pay, charge, limit, clock):
     await pay(charge(limit(5, 60.0, "fixed", "fixed_window")))
     await pay(charge(limit(60, 60.0, "bucket", "token_bucket", 5), cost=4.0))
@@ -443,7 +458,7 @@ async def test_usage_of_a_fixed_window_and_of_a_bucket(pay, charge, limit, clock
 
 
 async def test_a_reset_forgets_the_counters_of_one_limit_of_one_server(pay, charge, limit):
-    other, elsewhere = limit(name="other"), dataclasses.replace(limit(), key=("shop", "calls"), server="shop")
+    other, elsewhere = limit(name="other"), structs.replace(limit(), key=("shop", "calls"), server="shop")
     for one in (charge(), charge(who="bob"), charge(other), charge(elsewhere)):
         await pay.count(one, 3)
     assert await pay.store.reset("bank", "calls") == 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from authz.errors import StoreError
 from authz.model import Charge, Discharge, Limit, OnStoreError

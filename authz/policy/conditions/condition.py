@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from authz.model import Call, Target
-from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.arguments.declares import Declares
 from authz.policy.conditions.program import Program, compile_program
 from authz.policy.conditions.types import BOOL
 
@@ -26,8 +28,7 @@ class Match(enum.Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True, gc=False):
     """What a condition is asked about: a call, and which of its targets."""
 
     call: Call
@@ -58,7 +59,7 @@ class Condition:
 
 def compile_condition(
     text: Any,
-    types: Sequence[ArgumentsSchema] = (),
+    types: Sequence[Declares] = (),
     *,
     claims: Mapping[str, str],
     headers: frozenset[str],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import json
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from msgspec import structs
 
 from authz.errors import StoreError
 from authz.model import Algorithm, Limit, OnStoreError
@@ -62,18 +63,26 @@ class Overview:
             self._told.clear()  # they are lost: tell again
         return int(replicas)
 
-    async def usage(self, most: int) -> Sequence[Usage]:
-        """Up to `most` counters; no more than ten pages are looked at for each that is wanted."""
-        limits = await self._known()
+    async def usage(self, most: int, server: str, name: str) -> Sequence[Usage]:
+        """Up to `most` counters of the limit `name` of `server`, "": of all. Looks at all keys until it has them."""
+        limits = {
+            mark: limit
+            for mark, limit in (await self._known()).items()
+            if server in ("", limit.server) and name in ("", limit.name)
+        }
+        if not limits:
+            return ()
         usages: list[Usage] = []
-        looked = 0
-        async for page in self._server.scan(PREFIX + b"????}" + _KINDS + b"*"):
-            looked += 1
-            calls = [(key, limit) for key in page if (limit := limits.get(key[_MARK]))]
+        seen: set[bytes] = set()  # a walk may come by a key twice
+        # Only the keys of one limit can be told apart by the server.
+        marked = next(iter(limits)) if len(limits) == 1 else b""
+        async for page in self._server.scan(PREFIX + b"????}" + _KINDS + marked + b"*"):
+            calls = [(key, limit) for key in page if key not in seen and (limit := limits.get(key[_MARK]))]
+            seen.update(key for key, _ in calls)
             replies = await self._server.run_many(USAGE, [([key], self._usage_args(limit)) for key, limit in calls])
             for (key, limit), reply in zip(calls, replies, strict=True):
                 usages += self._decode(key, limit, reply)
-            if len(usages) >= most or looked > 10 * most:
+            if len(usages) >= most:
                 break
         return tuple(usages[:most])
 
@@ -127,7 +136,7 @@ class Overview:
 
 
 def _encode(limit: Limit) -> bytes:
-    return json.dumps(dataclasses.asdict(limit)).encode()
+    return json.dumps(structs.asdict(limit)).encode()
 
 
 def _decode(text: bytes) -> Limit:

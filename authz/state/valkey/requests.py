@@ -27,6 +27,7 @@ _STATUSES = {
     b"E": ApprovalStatus.EXPIRED,
 }
 _IDENT = 12
+_DIGEST = 32  # bytes: whoever looks for two calls with one digest may try long, and a yes for one would serve both
 _MOST_ENTRIES = 255
 
 _INDEX_TAG = tag("index")
@@ -53,7 +54,7 @@ def encode_request(request: ApprovalRequest, id_: str) -> EncodedRequest:
     if len(request.by) > _MOST_ENTRIES:
         raise StoreError(f"{request.rule}: expected at most {_MOST_ENTRIES} entries in by, got {len(request.by)}")
     slot = tag(request.owner)
-    raw = digest(request.digest)
+    raw = digest(request.digest, _DIGEST)
     where = slot + readable(raw)
     filing = encode_charge(
         Charge(FILING_LIMIT, (("owner", request.owner),), anonymous=request.anonymous), 1, 0, slot=slot
@@ -113,15 +114,18 @@ def decode_ruling(line: bytes) -> Ruling:
 
 
 def decode_record(id_: str, reply: Sequence[bytes]) -> ApprovalRecord | None:
-    """The record `id_` from what read.lua replies, None if it is not there any more; raises StoreError."""
+    """The record `id_` from what read.lua replies, None if it is not there any more; raises StoreError.
+
+    In a list, where the reply has no parameters, they are "".
+    """
     if not reply:
         return None
-    shown, state, said, text = reply
+    shown, state, said, head, params = reply
     try:
         _, filed, due, ended, _, _, _, used, _ = _STATE.unpack(state)
         status = _STATUSES[shown]
         rulings = tuple(decode_ruling(line) for line in said.split(b"\n") if line)
-        request = _request(json.loads(text))
+        request = _request(json.loads(head), params)
     except (struct.error, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"request {id_}: expected a record, got {error!r}") from error
     if status is ApprovalStatus.EXPIRED and not ended:
@@ -130,12 +134,19 @@ def decode_record(id_: str, reply: Sequence[bytes]) -> ApprovalRecord | None:
 
 
 def _text(request: ApprovalRequest) -> bytes:
+    """All of a request: the length of what a list shows, that as JSON, and the parameters as they are.
+
+    The parameters may be long, and JSON would make a character of four bytes twelve.
+    """
     values = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
     values["digest"] = request.digest.hex()
-    return json.dumps(values).encode()
+    del values["params"]
+    head, params = json.dumps(values).encode(), request.params.encode("utf-8", "surrogatepass")
+    return _LENGTH.pack(len(head)) + head + params
 
 
-def _request(values: dict[str, Any]) -> ApprovalRequest:
+def _request(values: dict[str, Any], params: bytes) -> ApprovalRequest:
+    values["params"] = params.decode("utf-8", "surrogatepass")
     values["digest"] = bytes.fromhex(values["digest"])
     values["by"] = tuple(tuple(entry) for entry in values["by"])
     values["categories"] = tuple(values["categories"])

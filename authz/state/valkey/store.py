@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from authz.errors import StoreError
 from authz.model import ApprovalRecord, Charge, Discharge, Ruling
 from authz.state.approvals import FILING_LIMIT
-from authz.state.store import Approvals, Attempt, Store, Usage
+from authz.state.store import Approvals, Attempt, Store, Usage, any_record
 from authz.state.valkey.admission import Admission
 from authz.state.valkey.asking import approve
 from authz.state.valkey.bill import (
@@ -111,10 +111,10 @@ class ValkeyStore(Store, Approvals):
         exhausted, retry_after = refusals(charges, states)
         return Discharge(paid, tuple(exhausted.values()), retry_after, quotas(charges, states), (None,) * parts)
 
-    async def usage(self, most: int = 1_000) -> Sequence[Usage]:
+    async def usage(self, most: int = 1_000, *, server: str = "", limit: str = "") -> Sequence[Usage]:
         """Up to `most` counters in use now of limits that some replica has told of (`beat`); raises StoreError."""
         self._require_open()
-        return await self._overview.usage(most)
+        return await self._overview.usage(most, server, limit)
 
     async def reset(self, server: str, limit: str = "") -> int:
         """Forget the counters of the limit named `limit` of `server` ("": of all its limits); how many there were."""
@@ -129,10 +129,12 @@ class ValkeyStore(Store, Approvals):
         self._require_open()
         return await self._overview.beat(replica)
 
-    async def records(self, *, most: int = 200) -> Sequence[ApprovalRecord]:
+    async def records(
+        self, *, most: int = 200, pending: bool | None = None, wanted: Callable[[ApprovalRecord], bool] = any_record
+    ) -> Sequence[ApprovalRecord]:
         """Up to `most` requests that wait, serve or have ended in the last day, the newest first."""
         self._require_open()
-        return await self._people.records(most)
+        return await self._people.records(most, pending, wanted)
 
     async def record(self, id_: str) -> ApprovalRecord | None:
         """The request `id_`, None if there is none."""

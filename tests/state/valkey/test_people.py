@@ -88,7 +88,7 @@ async def test_no_more_than_a_thousand_wait(store, ask, clock):
 async def test_a_record_that_cannot_be_read_is_an_error(store, single, ask):
     id_ = await file(store, ask())
     (key,) = [key for key in single.lifetimes() if b"}d" in key]
-    single.all[0].command("SET", key, "{", "EX", "60")
+    single.all[0].command("SET", key, b"\1\0\0\0{", "EX", "60")
     with pytest.raises(StoreError, match=rf"^request {id_}: expected a record, got JSONDecodeError"):
         await store.record(id_)
     single.all[0].command("DEL", key)
@@ -175,6 +175,41 @@ async def test_a_walk_over_many_keys_ends(on_server, single, charge, limit):
     assert len(await store.usage()) == 1
 
 
+async def test_a_counter_that_a_walk_comes_by_twice_is_listed_once(on_server, single, charge, monkeypatch):
+    connection = single.connect()
+    store = on_server(connection)
+    await store.discharge(Attempt([Owed((charge(),))]))
+    scan = connection.scan
+
+    async def twice(match):
+        async for page in scan(match):
+            yield page
+            yield page
+
+    monkeypatch.setattr(connection, "scan", twice)
+    assert len(await store.usage()) == 1
+
+
+async def test_a_request_behind_pages_of_others_is_found(store, ask, clock):
+    ids = []
+    for at in range(110):
+        ids.append(await file(store, ask(f"call {at}", f"who{at}")))
+        if at:
+            await store.submit(ids[-1], Ruling("carol", False))
+        clock.now += 1
+    for pending, at in ((True, 0), (None, 1), (False, 1)):
+        (one,) = await store.records(most=1, pending=pending, wanted=lambda record: record.id in ids[:2])
+        assert one.id == ids[at]
+
+
+async def test_where_no_limit_is_so_named_no_key_is_looked_at(on_server, charge):
+    store = on_server()
+    await store.discharge(Attempt([Owed((charge(),))]))
+    store._server.asked.clear()
+    assert await store.usage(server="bank", limit="none") == ()
+    assert store._server.asked == ["limits"]
+
+
 async def test_no_more_limits_are_kept_than_some_thousand(on_server, charge):
     store = on_server()
     for at in range(10_010):
@@ -218,3 +253,34 @@ def test_a_place_is_free_when_nobody_has_asked_for_it_for_a_window():
     assert admission.admits(b"e", 10.0)
     assert len(admission) == 1
     assert admission.overflowed == 2
+
+
+async def test_a_list_moves_no_parameters_and_a_record_keeps_them_as_they_are(store, single, ask):
+    params = '{"a":"' + "\U0001f600" * 10_000 + '"}'
+    id_ = await file(store, ask(params=params))
+    (key,) = [key for key in single.lifetimes() if b"}d" in key]
+    assert single.all[0].command("STRLEN", key) < len(params.encode()) + 1_000
+    (listed,) = await store.records()
+    assert (listed.id, listed.request) == (id_, ask(params=""))
+    (listed,) = await store.records(pending=True, wanted=lambda record: record.request.tool == "transfer")
+    assert listed.request == ask(params="")
+    assert (await store.record(id_)).request == ask(params=params)
+
+
+@pytest.mark.parametrize("servers", ["single", "nodes"])
+async def test_requests_that_nobody_decides_are_let_go_like_others(request, on_server, on_cluster, ask, clock, servers):
+    store = (on_server if servers == "single" else on_cluster)()
+    for at in range(1_060):
+        await file(store, ask("x", f"who{at}", timeout=1.0, params="x" * 100))
+        clock.now += 2.0
+    assert len(await store.records(most=5_000)) <= 1_001
+    keys = request.getfixturevalue(servers).lifetimes()
+    lengths = {
+        key[-2:]: server.command({b"w": "HLEN"}.get(key[-1:], "ZCARD"), key)
+        for server in request.getfixturevalue(servers).all
+        for key in server.command("KEYS", "*}i[wef]")
+    }
+    assert all(length <= 1_001 for length in lengths.values()), lengths
+    assert len(lengths) == 3
+    if servers == "single":  # in a cluster a record lasts as long as it may be shown
+        assert sum(b"}d" in key for key in keys) <= 1_001

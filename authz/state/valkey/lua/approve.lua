@@ -24,7 +24,7 @@ for at = 2, many + 1 do
   charges[at - 1] = of
 end
 if flag(INDEX) then
-  use_index(place_of)
+  use_index(place_of, true)
   place_of = place_of + 7
   advance()
 end
@@ -183,6 +183,7 @@ if done then
       part.id, part.filed = part.request.id, 1
     end
   end
+  if index and outcome == 'F' then trim() end
   for g, calls in pairs(claimed) do claim(g, calls) end
   if outcome == 'C' and repeat_key and (charged or #claims > 0) then remember(paid, ran_on, repeat_window) end
 elseif taken_back then

@@ -5,6 +5,7 @@ local PENDING, GRANTED, DENIED, USED, EXPIRED = 'P', 'G', 'D', 'U', 'E'
 local HISTORY = 24 * 3600
 local STATE = '<c1dddddIIB'
 local KEPT = 16 -- earlier requests of one digest that are still shown
+local MOST_TRIMMED = 100 -- in one call: more than one can add
 local PENDING_OF_ONE, PENDING_OF_ALL, PENDING_OF_ANONYMOUS, ENDED_OF_ALL = 20, 1000, 200, 1000 -- authz/state/ledger.py
 local grants, index = {}, nil
 
@@ -62,15 +63,15 @@ local function serves(g, calls)
 end
 
 -- The index of all requests, for people: those that wait, those of anonymous callers among them, live grants, those
--- that have ended, where each is kept, how many changes there were, and when each was filed. It may be in another slot, then it is nil.
-local function use_index(at)
+-- that have ended, where each is kept, how many changes there were, and when each was filed. It may be in another slot,
+-- then it is nil. `alone`: all keys are on one server, so that a record goes with its place in the index.
+local function use_index(at, alone)
   index = {
+    alone = alone,
     pending = KEYS[at], anonymous = KEYS[at + 1], granted = KEYS[at + 2], ended = KEYS[at + 3], where = KEYS[at + 4],
     changes = KEYS[at + 5], filed = KEYS[at + 6],
   }
 end
-
-
 
 -- Counts from the time on, so that it grows even where it was lost.
 local function changed(times)
@@ -110,12 +111,15 @@ local function keep(id, where, due, anonymous)
   changed(1)
 end
 
--- Of those that have ended `most` are shown: the oldest go first.
-local function trim(most)
-  local old = redis.call('ZRANGEBYSCORE', index.ended, '-inf', number(now - HISTORY - 1), 'LIMIT', 0, 100)
-  local many = redis.call('ZCARD', index.ended) - #old - most
-  if many > 0 then old = redis.call('ZRANGE', index.ended, 0, #old + many - 1) end
+-- Of those that have ended ENDED_OF_ALL are shown: the oldest go first, up to MOST_TRIMMED at once.
+local function trim()
+  local old = redis.call('ZRANGEBYSCORE', index.ended, '-inf', number(now - HISTORY - 1), 'LIMIT', 0, MOST_TRIMMED)
+  local many = redis.call('ZCARD', index.ended) - ENDED_OF_ALL
+  if many > #old then old = redis.call('ZRANGE', index.ended, 0, math.min(many, MOST_TRIMMED) - 1) end
   for _, id in ipairs(old) do
+    local where = index.alone and redis.call('HGET', index.where, id)
+    -- As record_key (authz/state/valkey/requests.py) has it.
+    if where then redis.call('UNLINK', index.where:match('^[^{]*{') .. where:sub(1, 4) .. '}d' .. id) end
     redis.call('ZREM', index.ended, id)
     redis.call('HDEL', index.where, id)
     redis.call('ZREM', index.filed, id)
@@ -133,7 +137,7 @@ local function ended(id, at, grant_due)
   end
   outlive(index.where, math.max(at, grant_due or 0) + HISTORY)
   outlive(index.filed, math.max(at, grant_due or 0) + HISTORY)
-  trim(ENDED_OF_ALL)
+  trim()
   changed(1)
 end
 

@@ -15,6 +15,7 @@ if what == 'keep' then
   local blocked = full_for((#ARGV - 2) / 4, anonymous, longest)
   if blocked < 0 then
     for at = 3, #ARGV, 4 do keep(ARGV[at], ARGV[at + 1], now + tonumber(ARGV[at + 2]), ARGV[at + 3] == '1') end
+    trim()
   end
   return number(blocked)
 end

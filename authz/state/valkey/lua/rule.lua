@@ -3,7 +3,7 @@
 -- is in the same slot. Replies whether it was taken, and when a grant ends (0: it is none) and whether all was decided.
 clock(tonumber(ARGV[1]))
 if KEYS[3] then
-  use_index(3)
+  use_index(3, true)
   advance()
 end
 local g = grant(KEYS[1])

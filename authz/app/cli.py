@@ -17,6 +17,7 @@ import typer
 
 from authz.app.commands.approvals_cli import approvals, approvers
 from authz.app.commands.limits_cli import limits
+from authz.app.importing.choices import From, Per, Windows
 from authz.app.settings.settings import Settings, table
 from authz.errors import AuthzError
 
@@ -159,6 +160,74 @@ def explain(
     raise typer.Exit(command.run(question, settings, as_json=form is Format.JSON))
 
 
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="policies of PolicyLayer or Intercept")],
+    source: Annotated[From, typer.Option("--from", help="whose they are; auto looks at each file")] = From.AUTO,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write policies and their tests there, instead of printing them")
+    ] = None,
+    per: Annotated[Per, typer.Option(help="whose calls limits count together; source: as it was there")] = Per.SOURCE,
+    windows: Annotated[
+        Windows,
+        typer.Option(help="fixed: windows of the clock, as Intercept has them: up to twice max around their end"),
+    ] = Windows.SLIDING,
+    force: Annotated[bool, typer.Option("--force", help="replace files that exist")] = False,
+) -> None:
+    """Bring policies of PolicyLayer and Intercept along: with tests, and a table of what changes in meaning."""
+    from authz.app.commands import import_ as command
+
+    raise typer.Exit(command.run(files, source, out, per, windows, force=force))
+
+
+@app.command("test")
+def play_tests(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="the directory of policies and *_test.yaml files")],
+    expression: Annotated[
+        str,
+        typer.Option("-k", metavar="EXPR", help="play only cases whose FILE::NAME has this; with and, or, not, ()"),
+    ] = "",
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="a line a case")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="play again whenever a file changes, until Ctrl-C")] = False,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="write JUnit XML")] = None,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="show which rules, constraints and limits no case reaches")
+    ] = False,
+    coverage_html: Annotated[
+        Path | None, typer.Option("--coverage-html", metavar="FILE", help="write the coverage as a page")
+    ] = None,
+    min_coverage: Annotated[
+        float | None, typer.Option("--min-coverage", metavar="PERCENT", help="fail below this coverage")
+    ] = None,
+    mutate: Annotated[
+        bool, typer.Option("--mutate", help="show which mistakes in the policies no case would notice")
+    ] = False,
+    min_score: Annotated[
+        float, typer.Option("--min-score", metavar="PERCENT", help="with --mutate, fail below this score")
+    ] = 100.0,
+    config: ConfigOption = None,
+) -> None:
+    """Play the policy tests of a directory. Exit 1: a case failed; 2: a file cannot be used; 5: there are no cases."""
+    from authz.app.commands import test as command
+
+    settings = _settings(config, {})
+    wanted = command.Wanted(
+        directory=directory,
+        expression=expression,
+        verbose=verbose,
+        junit=junit,
+        coverage=coverage or min_coverage is not None,
+        html=coverage_html,
+        mutate=mutate,
+        min_coverage=min_coverage,
+        min_score=min_score,
+    )
+    if watch:
+        command.watch(wanted, settings)
+        raise typer.Exit(0)
+    raise typer.Exit(command.run(wanted, settings))
+
+
 @app.command("demo")
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="leave everything running until Ctrl-C")] = False,
@@ -169,6 +238,71 @@ def demo(
     raise typer.Exit(command.run(keep=keep))
 
 
+@app.command("scan")
+def scan(
+    target: Annotated[
+        list[str], typer.Argument(metavar="URL | -- COMMAND…", help="an MCP server: where it is, or what starts it")
+    ],
+    directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="the directory of policy files")] = Path(
+        "policies"
+    ),
+    server: Annotated[
+        str | None, typer.Option(metavar="NAME", help="its name in policies [default: what it calls itself]")
+    ] = None,
+    header: Annotated[list[str] | None, typer.Option(metavar="K:V", help="a request header")] = None,
+    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="holds the bearer token")] = None,
+    token_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="the variable that holds the bearer token")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="a variable for the command; it gets few others")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="where it comes from: registry=pypi, package=…, version=…")
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="for all of it", min=1, max=3600)] = 60,
+    check: Annotated[
+        bool, typer.Option("--check", help="write nothing; exit 1 if it is no longer as catalogued")
+    ] = False,
+) -> None:
+    """Read a server's tools, write its catalogue and a policy to start from, and show what has changed since."""
+    from authz.app.commands import scan as command
+
+    typed = command.Scan(
+        words=tuple(target),
+        directory=directory,
+        server=server or "",
+        headers=tuple(header or ()),
+        token_file=token_file,
+        token_variable=token_env or "",
+        environment=tuple(env or ()),
+        source=tuple(source or ()),
+        seconds=timeout,
+        check=check,
+    )
+    raise typer.Exit(command.run(typed))
+
+
+catalog = typer.Typer(name="catalog", help="What is known of servers and their tools.", no_args_is_help=True)
+
+
+@catalog.command("show")
+def catalog_show(
+    server: Annotated[str | None, typer.Argument(metavar="SERVER", help="left out: which servers there are")] = None,
+    tool: Annotated[str | None, typer.Argument(metavar="TOOL", help="one of its tools, with the rule it needs")] = None,
+    policies: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="the directory of policy files [default: what ships with the program]"),
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Show a server's tools by danger, or of one tool what it does, its risk, and the rule that it needs."""
+    from authz.app.commands import catalog as command
+
+    raise typer.Exit(command.run(policies, server, tool, as_json=form is Format.JSON))
+
+
+app.add_typer(catalog)
 app.add_typer(limits)
 app.add_typer(approvals)
 app.add_typer(approvers)

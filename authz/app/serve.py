@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from authz.app import wiring
 from authz.app.admin import AdminServer, Limits, Token, read_token
+from authz.app.approvals.options import from_settings, webhook
 from authz.app.audit.file import AuditFile
 from authz.app.checks import Checks
 from authz.app.metrics import Metrics
@@ -27,6 +28,7 @@ from authz.app.policies.reload import Loaded, Loader, Watcher, log_load
 from authz.app.settings.settings import Settings
 from authz.app.status import ServiceState
 from authz.app.store.guarded import GuardedStore
+from authz.app.tokens import Tokens
 from authz.audit import AuditSink, RulingRecord
 from authz.engine import Engine
 from authz.envoy.authorization import Authorization
@@ -35,6 +37,7 @@ from authz.envoy.transport import GrpcServer, Transport
 from authz.errors import PolicyError
 
 if TYPE_CHECKING:
+    from authz.app.approvals.messenger import Messenger
     from authz.app.approvals.server import ApprovalsServer
 
 _log = logging.getLogger("mcp_authz.serve")
@@ -97,14 +100,15 @@ class Service:
         self._audit = _open_audit(settings)
         audit: Sequence[AuditSink] = (self._audit,) if self._audit else ()
         told: Sequence[AuditSink] = (self._metrics,)
-        self._approvals = self._approvals_server() if settings.approvals else None
+        self._approvals = self._people()
         if self._approvals:
             told = (self._metrics, self._approvals.sink)
+        self._tokens = Tokens(settings.identity)
         self._engine = Engine(
             policies,
             self._store,
             told if settings.audit_required else (*audit, *told),
-            wiring.engine_settings(settings),
+            wiring.engine_settings(settings, verifiers=self._tokens.verifiers),
             required=audit if settings.audit_required else (),
         )
         self._metrics.observe(store=local, shared=self._shared, audit=self._audit)
@@ -133,6 +137,7 @@ class Service:
             if self._shared:
                 await self._shared.start()
             async with (
+                self._tokens.kept_up_to_date(),
                 self._operators() as admin,
                 self._approvers() as page,
                 self._serving() as bound,
@@ -184,7 +189,8 @@ class Service:
             return
         await self._approvals.start()
         # Only now is the port known, and with it what agents are told.
-        self._engine.configure(wiring.engine_settings(self._settings, self._approvals.url))
+        verifiers = self._tokens.verifiers
+        self._engine.configure(wiring.engine_settings(self._settings, self._approvals.url, verifiers))
         try:
             yield self._approvals.url
         finally:
@@ -246,13 +252,21 @@ class Service:
         self._metrics.set_names(policies.names)
         self._metrics.policy_loaded(policies.revision, policies.problems)
 
-    def _approvals_server(self) -> ApprovalsServer:
-        # Only a service with a page pays for its HTTP stack: 9 MiB and 0.12 s.
-        from authz.app.approvals.options import from_settings
-        from authz.app.approvals.server import ApprovalsServer
+    def _people(self) -> ApprovalsServer | Messenger | None:
+        """The page; where that is another process's, what tells people of the requests that are filed here."""
+        registry = self._metrics.registry
+        # Only a service with a page or a webhook pays for its HTTP stack: 9 MiB and 0.12 s.
+        if self._settings.approvals:
+            from authz.app.approvals.server import ApprovalsServer
 
-        options = from_settings(self._settings)
-        return ApprovalsServer(self._store, options, registry=self._metrics.registry, audit=self._ruled)
+            return ApprovalsServer(self._store, from_settings(self._settings), registry=registry, audit=self._ruled)
+        hook = webhook(self._settings)
+        if hook is None:
+            return None
+        from authz.app.approvals.messenger import Messenger
+        from authz.app.approvals.metrics import DeliveryMetrics
+
+        return Messenger(self._store, hook, DeliveryMetrics(registry), self._settings.approvals_url)
 
     def _ruled(self, record: RulingRecord) -> None:
         if self._audit:

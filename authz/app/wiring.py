@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from authz.app.settings.settings import Settings
 from authz.app.store.guarded import GuardedStore
 from authz.app.store.opening import open_shared
 from authz.audit import DEFAULT_REDACTED, Redaction
 from authz.engine import EngineSettings
-from authz.identity import Identities
+from authz.identity import Identities, TokenVerifier
 from authz.mcp.message import BodyLimits
 from authz.mcp.reply import DenialStyle, ReplyStyle
+from authz.model import NOTHING
 from authz.policy.compile.file import PolicyContext
+from authz.policy.matching import Way
 from authz.state.memory import MemoryStore
 
 
-def identities(settings: Settings) -> Identities:
-    """The identity sources, the default first."""
-    return Identities(sorted(settings.identity, key=lambda source: source.name != settings.default_identity))
+def identities(settings: Settings, verifiers: Mapping[str, TokenVerifier] = NOTHING) -> Identities:
+    """The identity sources, the default first; `verifiers` as of `Identities`."""
+    sources = sorted(settings.identity, key=lambda source: source.name != settings.default_identity)
+    return Identities(sources, verifiers)
 
 
 def policy_context(settings: Settings) -> PolicyContext:
     """What bears on how policies are read."""
-    return PolicyContext(identities(settings).claims, frozenset(settings.request_headers), settings.select_by == "host")
+    select_by = tuple(way for way in Way if way in settings.select_by and way is not Way.EXTENSION)
+    return PolicyContext(identities(settings).claims, frozenset(settings.request_headers), select_by)
 
 
-def engine_settings(settings: Settings, approvals_url: str = "") -> EngineSettings:
+def engine_settings(
+    settings: Settings, approvals_url: str = "", verifiers: Mapping[str, TokenVerifier] = NOTHING
+) -> EngineSettings:
     """What bears on a decision; `approvals_url` is where people approve, where the setting of that name says nothing.
 
     The setting alone is enough where the page is another process's.
@@ -35,7 +41,7 @@ def engine_settings(settings: Settings, approvals_url: str = "") -> EngineSettin
     return EngineSettings(
         limits=BodyLimits(settings.max_body_bytes, settings.max_body_values),
         style=ReplyStyle(DenialStyle(settings.denial), settings.disclose, settings.ratelimit_headers, page),
-        identities=identities(settings),
+        identities=identities(settings, verifiers),
         challenge=settings.challenge,
         approval_claim=settings.approval_claim,
     )

@@ -43,6 +43,7 @@ def encode(record: Record, redaction: Redaction = NO_VALUES) -> bytes:
         "reason": decision.reason.value,
         "rule": own(decision.rule),
         "server": own(decision.server),
+        "selected_by": record.selected_by,
         "method": clip(decision.message.method),
         **_targets(decision),
         "principal": _principal(record.principal),

@@ -25,6 +25,10 @@ WANTED = (JWT_AUTHN,)
 _KEPT_METADATA = 4096  # bytes: tokens of most have a few hundred
 MAX_METADATA_DEPTH = 32  # levels; protobuf itself stops at 100 messages, which are three to a level
 
+# Where Envoy Gateway's `includeRouteMetadata` puts what a route was made from
+# (https://gateway.envoyproxy.io/docs/api/extension_types/#extauth).
+_GATEWAY = "envoy-gateway"
+
 # google.rpc.Code, https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
 _OK = 0
 _PERMISSION_DENIED = 7
@@ -82,7 +86,22 @@ def decode_check_request(data: bytes, caller: str, wanted: Iterable[str] = WANTE
         stream_id=http.id,
         caller=caller,
         wire=data,
+        route=_route(attributes.route_metadata_context) if attributes.HasField("route_metadata_context") else "",
+        destination=attributes.destination.principal,
     )
+
+
+def _route(metadata: pb.Metadata) -> str:
+    """`NAMESPACE/NAME` of the one HTTPRoute that Envoy Gateway says the request came by, else ""."""
+    fields = metadata.filter_metadata.get(_GATEWAY, Struct()).fields
+    if "resources" not in fields:
+        return ""
+    resources = [one.struct_value.fields for one in fields["resources"].list_value.values]
+    routes = [one for one in resources if "kind" in one and one["kind"].string_value == "HTTPRoute"]
+    if len(routes) != 1:
+        return ""
+    named = [routes[0][part].string_value for part in ("namespace", "name") if part in routes[0]]
+    return "/".join(named) if len(named) == 2 and all(named) else ""
 
 
 def _headers(http: pb.AttributeContext.HttpRequest) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The body of a request -> the parameters that will run, as one canonical text: what a person approves.
 
-Numbers stay as they were written (9007199254740993 is not …992, 1.0 is not 1), because servers differ in how they read
-them; RFC 8785 would make doubles of them. What the protocol itself varies from one attempt to the next is left out.
+Numbers stay as they were written (9007199254740993 is not …992, 1.0 is not 1, -0 is not 0), because servers differ in
+how they read them; RFC 8785 would make doubles of them. What the protocol itself varies from one attempt to the next is
+left out.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-import jiter
+import msgspec
 
 # The answer to this service's own elicitation, in `inputResponses`; reverse DNS as MCP asks of vendor names.
 ELICITATION_KEY: Final = "io.github.mcp-authz/approval"
@@ -30,11 +31,14 @@ def canonical_params(body: bytes, part: int) -> str:
 
     Members are sorted by code point, without white space, and every number has its own spelling.
     """
-    value = jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False, float_mode="lossless-float")
+    value = json.loads(body.decode(), parse_int=_spelled, parse_float=_spelled)
     message = value[part] if isinstance(value, list) else value
-    pieces: list[str] = []
-    _write(_own(message.get("params", {})), pieces)
-    return "".join(pieces)
+    return msgspec.json.encode(_own(message.get("params", {})), order="deterministic").decode()
+
+
+def _spelled(number: str) -> msgspec.Raw:
+    """A number that is written as it was read."""
+    return msgspec.Raw(number.encode())
 
 
 def _own(params: dict[str, Any]) -> dict[str, Any]:
@@ -52,23 +56,3 @@ def _strip(params: dict[str, Any], member: str, names: frozenset[str]) -> None:
     params[member] = {name: value for name, value in given.items() if name not in names}
     if not params[member]:
         del params[member]
-
-
-def _write(value: Any, pieces: list[str]) -> None:
-    if isinstance(value, dict):
-        pieces.append("{")
-        for at, name in enumerate(sorted(value)):
-            pieces.append(f"{',' if at else ''}{json.dumps(name, ensure_ascii=False)}:")
-            _write(value[name], pieces)
-        pieces.append("}")
-    elif isinstance(value, list):
-        pieces.append("[")
-        for at, item in enumerate(value):
-            if at:
-                pieces.append(",")
-            _write(item, pieces)
-        pieces.append("]")
-    elif isinstance(value, jiter.LosslessFloat):
-        pieces.append(str(value))
-    else:
-        pieces.append(json.dumps(value, ensure_ascii=False))

@@ -26,7 +26,8 @@ class HttpRequest(Struct, frozen=True, gc=False):
     that is not UTF-8 was replaced by `!`. `verified` is the metadata that earlier filters of the proxy wrote, by
     filter name; `context` is what the proxy's route says (the client cannot set it). `stream_id` is the proxy's own
     id of the request, `caller` the transport peer that asked for the check, `wire` the check as it arrived: the same
-    bytes mean that the proxy asks a second time.
+    bytes mean that the proxy asks a second time. `route` is `NAMESPACE/NAME` of the proxy's route and `destination`
+    whom the connection was made to, by its certificate, where the proxy tells.
     """
 
     method: str
@@ -44,6 +45,8 @@ class HttpRequest(Struct, frozen=True, gc=False):
     stream_id: str = ""
     caller: str = ""
     wire: bytes = b""
+    route: str = ""
+    destination: str = ""
 
 
 class Era(enum.Enum):

@@ -47,8 +47,8 @@ class KnownTools(Struct, frozen=True, gc=False):
 
 
 NO_TOOLS = KnownTools({})
-# Nobody has looked at it, so it counts as what the worst tool is; the hints are what MCP says of absent ones (2025-11-25,
-# ToolAnnotations).
+# Nobody has looked at it, so it counts as what the worst tool is; the hints are what MCP says of absent ones
+# (2025-11-25, ToolAnnotations).
 UNKNOWN_TOOL = KnownTool(
     ("Unknown",),
     "Critical",

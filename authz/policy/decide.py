@@ -137,6 +137,10 @@ def _holds(rule: Rule, subject: Subject, call: Call, trace: Trace) -> Evaluation
 
 def _arguments(name: str, of: Block | Rule, call: Call, trace: Trace) -> Evaluation | None:
     """The denial by `arguments`, None where they fit or nothing is said of them."""
+    if of.strict:
+        failed = _strictly(name, call, trace)
+        if failed is not None:
+            return failed
     if of.arguments is None:
         return None
     violation = of.arguments.check(call.message.arguments)
@@ -147,6 +151,21 @@ def _arguments(name: str, of: Block | Rule, call: Call, trace: Trace) -> Evaluat
         return None
     detail = f"{violation.path}: {violation.accepted}"
     trace(f"{name}.arguments", "no", detail)
+    return Evaluation(Effect.DENY, Reason.ARGUMENTS_INVALID, name, detail=detail)
+
+
+def _strictly(name: str, call: Call, trace: Trace) -> Evaluation | None:
+    """The denial by the catalogue's input schema of the tool, None where the arguments fit it."""
+    tool = call.catalog.tools.get(call.message.targets[0].name)
+    if tool is None or tool.schema is None:
+        detail = "args: nothing: the catalogue has no input schema of this tool"
+    else:
+        violation = tool.schema.check(call.message.arguments)
+        if violation is None:
+            trace(f"{name}.strict_arguments", "held")
+            return None
+        detail = f"{violation.path}: {violation.accepted}"
+    trace(f"{name}.strict_arguments", "no", detail)
     return Evaluation(Effect.DENY, Reason.ARGUMENTS_INVALID, name, detail=detail)
 
 

@@ -176,15 +176,15 @@ def _evaluate_target(policy: Policy, call: Call, target: Target, trace: Trace, p
 
 def _evaluate_categories(policy: Policy, call: Call, target: Target, trace: Trace, parts: list[Evaluation]) -> None:
     """All categories of the tool have their say, `default` for those that the policy does not list."""
-    unlisted = False
+    unlisted = ""
     for category in call.catalog.tools.get(target.name, UNKNOWN_TOOL).categories:
         block = policy.categories.get(category)
         if block is not None:
             _evaluate_block(policy, block, call, target, trace, parts)
         else:
-            unlisted = True
+            unlisted = category
     if unlisted and policy.default is not None:
-        trace("categories", "no block", "the tool has a category that is not listed")
+        trace("categories", "no block", f"{unlisted} is not listed")
         parts.append(_evaluate_default(policy.default, call, trace))
 
 

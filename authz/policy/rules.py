@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from authz.errors import Problem
-from authz.model import Approval, Disclose, TargetKind
+from authz.model import NO_TOOLS, Approval, Disclose, KnownTools, TargetKind
 from authz.policy.arguments.check import ArgumentsSchema
 from authz.policy.conditions.condition import Condition
 from authz.policy.index import Index
 from authz.policy.limits import LimitRule
+from authz.policy.matching import Match
 from authz.policy.principals import Principals
 
 
@@ -28,7 +29,8 @@ class Rule:
     """What is done where `principals` and `when` hold.
 
     `allows` is false for `action: deny`; `approval` is set for `action: require_approval`. With `arguments_first` the
-    arguments are checked before `when`, which reads them (a block that is one rule).
+    arguments are checked before `when`, which reads them (a block that is one rule). `strict`: the arguments must fit
+    the catalogue's input schema of the tool too.
     """
 
     name: str
@@ -42,11 +44,15 @@ class Rule:
     approval: Approval | None = None
     reason: str = ""
     disclose: Disclose | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """All that a policy says of one name or glob. `key` is that name, as the policy spells it."""
+    """All that a policy says of one name, glob or category.
+
+    `key` is that name or glob, as the policy spells it; "" for a category, which is no name. `strict` as of a rule.
+    """
 
     name: str
     key: str
@@ -54,6 +60,7 @@ class Block:
     arguments: ArgumentsSchema | None = None
     require: tuple[Requirement, ...] = ()
     continuations: bool = False
+    strict: bool = False
 
     @property
     def asks(self) -> bool:
@@ -63,18 +70,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class SharedLimit:
-    """An entry of `limits`: one limit over several tools. `tools` is None for every call of a tool."""
+    """An entry of `limits`: one limit over several tools. `tools` is None for every call of a tool.
+
+    Each of its names has the types of the arguments that the limit reads, where only the catalogue declares them:
+    they are checked before it is charged.
+    """
 
     rule: LimitRule
-    tools: Index[bool] | None
-
-
-@dataclass(frozen=True, slots=True)
-class HostMatch:
-    """An entry of `match`: an exact host and a path, on segment boundaries ("" for any path)."""
-
-    host: str
-    path: str = ""
+    tools: Index[tuple[ArgumentsSchema, ...]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,9 @@ class Policy:
     """One policy file. `default` is the rule for targets that nothing names, None in a baseline.
 
     `file` is where it stands in the directory, `digest` of its bytes. `forbids_unnamed_continuations`: a continuation
-    that names no tool could resume what still needs a person's yes (policies/README.md 8).
+    that names no tool could resume what still needs a person's yes (policies/README.md 8). `categories` are blocks for
+    tools that no name or glob matches, by what `catalog` says of them; a baseline's are asked beside its names, and it
+    has no catalogue of its own: that of the governed server counts. `catalog_version` is the digest of its file.
     """
 
     file: str
@@ -92,19 +97,24 @@ class Policy:
     default: Rule | None
     limits: tuple[SharedLimit, ...] = ()
     origins: frozenset[str] | None = None
-    match: tuple[HostMatch, ...] = ()
+    match: tuple[Match, ...] = ()
     identity: str = ""
     shadow: bool = False
     baseline: bool = False
     forbids_unnamed_continuations: bool = False
     names: frozenset[str] = field(default_factory=frozenset)
+    categories: Mapping[str, Block] = field(default_factory=dict)
+    catalog: KnownTools = NO_TOOLS
+    catalog_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """One file: its policy (None where it does not load), the server it is for, problems and warnings.
 
-    `digest` is of the file's bytes; `shadow` and `baseline` say what the file is, as far as could be read.
+    `digest` is of the file's bytes; `shadow` and `baseline` say what the file is, as far as could be read. `catalog` is
+    the state of the server's catalogue that it was compiled with, "" where there is none; `needs_catalog`: without
+    one it would decide differently.
     """
 
     file: str
@@ -115,3 +125,5 @@ class Compiled:
     warnings: tuple[Problem, ...] = ()
     shadow: bool = False
     baseline: bool = False
+    catalog: str = ""
+    needs_catalog: bool = False

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from authz.model import ApprovalRecord, ApprovalStatus, Approver, Limit, Ruling
+from authz.names import fold
 
 HISTORY = 24 * 3600.0  # seconds that a request is shown after it ended
 
@@ -42,8 +43,9 @@ class Judge:
     ) -> Ruling | Refusal:
         """The ruling to submit, or why there is none.
 
-        Who asked may withdraw the request (deny it) but not grant it; claims that differ in case only are one person's,
-        as mail addresses are. Where the claim is missing on either side a yes is refused, unless the settings allow it.
+        Who asked may withdraw the request (deny it) but not grant it. Claims that differ in case only are one person's,
+        as mail addresses are, and so are those that only a program can tell apart (`fold`). Where the claim is missing
+        on either side a yes is refused, unless the settings allow it.
         """
         if record is None or not self.sees(approver, record):
             return Refusal.UNKNOWN
@@ -52,7 +54,7 @@ class Judge:
         request = record.request
         satisfies = tuple(index for index, entry in enumerate(request.by) if _satisfies(approver, entry))
         if granted:
-            theirs, own = (claim.strip().casefold() for claim in (request.claim, approver.claim))
+            theirs, own = fold(request.claim), fold(approver.claim)
             if not theirs or not own:
                 if not self.unidentified_ok:
                     return Refusal.UNIDENTIFIED

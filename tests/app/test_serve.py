@@ -12,9 +12,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -403,6 +406,44 @@ def test_settings_that_cannot_be_used_are_all_listed_with_exit_code_2(start, pol
         "--drain: expected a duration from 0s to 600s (such as 150ms or 5s), got 'x'",
         "--sessions: expected a whole number from 1 to 10000, got '0'",
     ]
+
+
+def test_settings_of_a_page_that_is_not_there_start_nothing(start, policies):
+    process = start(policies({"bank.yaml": ALLOW}), "--webhook-url", "https://hooks.example/x", "--approvers", "a.yaml")
+    assert process.end() == 2
+    assert [json.loads(line)["message"] for line in process.log.read_text().splitlines()] == [
+        "approvers: expected approvals (where the page listens) beside it, got none",
+        "webhook_url: expected approvals, or approvals_url where the page is another process's",
+        "webhook_secret: expected one where webhook_format is generic, got nothing",
+    ]
+
+
+def test_where_the_page_is_another_processs_the_webhook_is_told_of_what_is_filed_here(start, policies):
+    got: list[dict[str, Any]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as hook:
+        threading.Thread(target=hook.serve_forever).start()
+        process = start(
+            policies({"bank.yaml": DENY.replace(": deny", ": require_approval")}),
+            *("--webhook-url", f"http://127.0.0.1:{hook.server_port}/x", "--webhook-format", "slack"),
+            *("--approvals-url", "https://approvals.example", "--audit", "none"),
+        )
+        assert "approvals https://approvals.example," in process.ready
+        assert not allowed(process.call(check()))
+        process.process.send_signal(signal.SIGTERM)  # what is on its way is sent first
+        assert process.end() == 0
+        hook.shutdown()
+    (told,) = got
+    assert "https://approvals.example/requests/" in json.dumps(told)
 
 
 def test_sigterm_leaves_no_call_without_an_answer(start, policies):

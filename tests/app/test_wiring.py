@@ -8,6 +8,7 @@ from authz.audit import DEFAULT_REDACTED
 from authz.identity import IdentitySource, SourceKind
 from authz.mcp.reply import DenialStyle
 from authz.model import Disclose
+from authz.policy.matching import Way
 from authz.state.memory import MemoryStore
 
 
@@ -20,8 +21,13 @@ def test_the_default_source_of_identity_comes_first():
 
 def test_policies_are_read_knowing_identities_headers_and_how_a_policy_is_chosen():
     context = wiring.policy_context(configuration.load({"request_headers": ["X-Tenant"], "select_by": "host"}, {}))
-    assert (context.request_headers, context.select_by_host) == (frozenset({"x-tenant"}), True)
-    assert not wiring.policy_context(Settings()).select_by_host
+    assert (context.request_headers, context.select_by) == (frozenset({"x-tenant"}), (Way.HOST,))
+    assert wiring.policy_context(Settings()).select_by == ()
+
+
+def test_what_chooses_a_policy_is_looked_at_in_its_own_order_and_the_extension_always() -> None:
+    settings = configuration.load({"select_by": ["host", "extension", "destination", "route"]}, {})
+    assert wiring.policy_context(settings).select_by == (Way.ROUTE, Way.DESTINATION, Way.HOST)
 
 
 def test_decisions_know_limits_style_and_challenge():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -116,6 +116,50 @@ def test_metadata_is_plain_data_with_doubles_and_only_of_wanted_filters(check_re
     assert decode(request).verified == {JWT: {"jwt_payload": claims}}
     other = decode_check_request(request.SerializeToString(), "unix", ["envoy.filters.http.mcp", "absent"])
     assert other.verified == {"envoy.filters.http.mcp": {"method": "ping"}}
+
+
+def routes(*resources: Mapping[str, object]) -> Callable[[pb.CheckRequest], None]:
+    def change(request: pb.CheckRequest) -> None:
+        context = request.attributes.route_metadata_context
+        context.filter_metadata["envoy-gateway"].update({"resources": list(resources)})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("resources", "route"),
+    [
+        ([{"kind": "HTTPRoute", "namespace": "a", "name": "valkey"}], "a/valkey"),
+        (
+            [{"kind": "Gateway", "namespace": "g", "name": "x"}, {"kind": "HTTPRoute", "namespace": "a", "name": "b"}],
+            "a/b",
+        ),
+        ([{"kind": "HTTPRoute", "namespace": "a", "name": "b"}] * 2, ""),
+        ([{"kind": "HTTPRoute", "name": "b"}], ""),
+        ([{"kind": "HTTPRoute", "namespace": "", "name": "b"}], ""),
+        ([{"kind": "GRPCRoute", "namespace": "a", "name": "b"}], ""),
+        ([], ""),
+    ],
+)
+def test_the_route_is_the_one_that_the_gateway_names(
+    check_request: Build, resources: list[Mapping[str, object]], route: str
+) -> None:
+    request = check_request()
+    routes(*resources)(request)
+    assert decode(request).route == route
+
+
+def test_a_route_that_says_nothing_of_a_gateway_is_none(check_request: Build) -> None:
+    request = check_request()
+    request.attributes.route_metadata_context.filter_metadata["other"].update({"resources": []})
+    assert decode(request).route == ""
+    assert decode(check_request()).route == ""
+
+
+def test_whom_the_connection_was_made_to_is_read(check_request: Build) -> None:
+    request = check_request()
+    request.attributes.destination.principal = "spiffe://td/ns/a/sa/b"
+    assert decode(request).destination == "spiffe://td/ns/a/sa/b"
 
 
 def no_attributes(request: pb.CheckRequest) -> None:

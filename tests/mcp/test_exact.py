@@ -24,6 +24,7 @@ def canonical(params: str) -> str:
     [
         ('{"arguments":{"n":9007199254740992}}', '{"arguments":{"n":9007199254740993}}'),
         ('{"arguments":{"n":1}}', '{"arguments":{"n":1.0}}'),
+        ('{"arguments":{"n":0}}', '{"arguments":{"n":-0}}'),
         ('{"arguments":{"n":0.1}}', '{"arguments":{"n":0.1000000000000000055511151231257827}}'),
         ('{"arguments":{"n":1}}', '{"arguments":{"n":"1"}}'),
         ('{"arguments":{"n":1}}', '{"arguments":{"n":true}}'),

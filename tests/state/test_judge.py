@@ -75,6 +75,12 @@ def test_nobody_grants_own_calls_but_may_withdraw_them(record, claim):
         assert judge(own, granted=False, settings=settings) == Ruling("carol", False, (), "", 5.0, "192.0.2.7")
 
 
+def test_claims_that_only_a_program_can_tell_apart_are_one_persons(record):
+    for claim in ("ｃarol@example.org", "carol@example.org\u200b", "ca\u00adrol@example.org"):
+        assert judge(record(claim=claim)) is Refusal.SELF
+    assert judge(record(claim="\u200b")) is Refusal.UNIDENTIFIED
+
+
 @pytest.mark.parametrize(
     ("theirs", "own"), [("", "carol@example.org"), ("alice@example.org", ""), ("", ""), (" ", "c")]
 )

@@ -12,7 +12,7 @@ from authz.app.store.guarded import GuardedStore
 from authz.errors import StoreError
 from authz.model import ApprovalRequest, Charge, Discharge, Limit, OnStoreError
 from authz.state.memory import MemoryStore
-from authz.state.store import Attempt, Owed
+from authz.state.store import Attempt, Owed, any_record
 
 
 def limit(most: int = 3, on_error: OnStoreError = OnStoreError.LOCAL, name: str = "calls") -> Limit:
@@ -49,17 +49,17 @@ class Faulty:
         await self._fail()
         return self.beats[-1]
 
-    async def usage(self, most: int = 1_000):
+    async def usage(self, most: int = 1_000, *, server: str = "", limit: str = ""):
         await self._fail()
-        return ["usage", most]
+        return ["usage", most, server, limit]
 
     async def reset(self, server: str, limit: str = "") -> int:
         await self._fail()
         return 7
 
-    async def records(self, *, most: int = 200):
+    async def records(self, *, most: int = 200, pending=None, wanted=any_record):
         await self._fail()
-        return ["records", most]
+        return ["records", most, pending, wanted]
 
     async def record(self, id_: str):
         await self._fail()

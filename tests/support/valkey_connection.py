@@ -115,5 +115,6 @@ class Servers:
             server.command("FLUSHALL")
 
     def lifetimes(self) -> dict[bytes, int]:
-        """All keys, with the milliseconds that each still has (-1: for ever)."""
-        return {key: server.command("PTTL", key) for server in self.all for key in server.command("KEYS", "*")}
+        """All keys, with the milliseconds that each still has (-1: for ever); not those that go meanwhile (-2)."""
+        found = {key: server.command("PTTL", key) for server in self.all for key in server.command("KEYS", "*")}
+        return {key: left for key, left in found.items() if left != -2}

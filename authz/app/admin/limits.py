@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -33,7 +33,7 @@ Thread: TypeAlias = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 class Counters(Protocol):
     """What is needed of a store; both raise StoreError."""
 
-    async def usage(self, most: int = ...) -> Sequence[Usage]: ...
+    async def usage(self, most: int = ..., *, server: str = ..., limit: str = ...) -> Sequence[Usage]: ...
     async def reset(self, server: str, limit: str = ...) -> int: ...
 
 
@@ -47,8 +47,7 @@ class Limits:
     async def show(self, request: Request, in_thread: Thread) -> Answer:
         """The counters in use, of one `server` and `limit` where the query says so, `most` of them.
 
-        `complete` is false where the store may have more than it was asked for: `server` and `limit` choose among the
-        first MOST.
+        `complete` is false where there are more than that.
         """
         refused = _foreign(request) or self._rebound(request)
         if refused:
@@ -57,16 +56,13 @@ class Limits:
             wanted, most = _query(request.query)
         except ValueError as error:
             return problem(400, "Unreadable", str(error))
-        asked = MOST if wanted else most
         try:
-            found = await self._counters.usage(asked)
+            found = await self._counters.usage(most + 1, **wanted)
         except StoreError as error:
             return _unavailable(error)
 
         def render() -> bytes:
-            chosen = [one for one in found if all(value == _names(one)[name] for name, value in wanted.items())]
-            complete = len(found) < asked and len(chosen) <= most
-            answer = {"counters": [describe(one) for one in chosen[:most]], "complete": complete}
+            answer = {"counters": [describe(one) for one in found[:most]], "complete": len(found) <= most}
             return json.dumps(answer, indent=2).encode() + b"\n"
 
         return Answer(200, await in_thread(render), JSON)
@@ -139,10 +135,6 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _names(usage: Usage) -> Mapping[str, str]:
-    return {"server": usage.limit.server, "limit": usage.limit.name}
 
 
 def _query(query: str) -> tuple[dict[str, str], int]:

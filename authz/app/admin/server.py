@@ -118,6 +118,8 @@ class AdminServer:
                 async with asyncio.timeout(self._idle_timeout):
                     request = await _next_request(connection, reader)
             except h11.RemoteProtocolError as error:
+                if writer.is_closing():
+                    return  # it had to make room for another, or the client has gone
                 refusal = Answer(
                     error.error_status_hint, b"expected a GET request\n", headers=(("Connection", "close"),)
                 )

@@ -58,9 +58,15 @@ class WebhookAnnouncer:
                 record = await self._approvals.record(id_)
             except StoreError as error:
                 _log.warning("webhook: request %s is not announced: %s", id_, error)
-                continue
-            if record is not None:
-                self._webhook.send(Notice(Event.REQUESTED, record, self._link(id_)))
+            else:
+                if record is not None:
+                    self._webhook.send(Notice(Event.REQUESTED, record, self._link(id_)))
+            finally:
+                self._filed.task_done()
+
+    async def drained(self) -> None:
+        """Wait until what was filed is with the webhook."""
+        await self._filed.join()
 
 
 class FilingSink:

@@ -65,8 +65,8 @@ class Api:
             query.get("tool", ""),
             query.get("principal", ""),
         )
-        found = [record for record in await self._desk.requests(approver) if narrowed.takes(record)]
-        return _json({"requests": [brief(record) for record in found[: min(int(limit[:6]), _MOST)]]})
+        found = await self._desk.search(approver, narrowed, min(int(limit[:6]), _MOST))
+        return _json({"requests": [brief(record) for record in found]})
 
     async def show(self, request: Request) -> Response:
         """One request with everything that will run."""

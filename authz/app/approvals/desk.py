@@ -19,7 +19,8 @@ from authz.state.store import Approvals
 
 _log = logging.getLogger("mcp_authz.approvals")
 
-LISTED = 500  # requests that are looked at for a list, the newest
+WAITING = 1_000  # requests that wait: a store keeps no more (authz/state/ledger.py)
+LISTED = 500  # requests that have ended which a page and its news know of, the newest
 MAX_COMMENT = 1000  # characters
 _SAME = 0.01  # seconds: a store may round the time of a ruling
 
@@ -83,8 +84,20 @@ class Desk:
         self._decided = decided
 
     async def requests(self, approver: Approver) -> list[ApprovalRecord]:
-        """What `approver` may see, the newest first; raises StoreError."""
-        return self.visible(approver, await self._approvals.records(most=LISTED))
+        """What `approver` may see of all that wait and the newest that have ended; raises StoreError."""
+        return self.visible(approver, await present(self._approvals))
+
+    async def search(self, approver: Approver, narrowed: Filter, most: int) -> list[ApprovalRecord]:
+        """Up to `most` of all that the store has, that `approver` may see and that are in the list; the newest first.
+
+        Raises StoreError.
+        """
+        pending = {View.PENDING: True, View.ALL: None}.get(narrowed.view, False)
+
+        def wanted(record: ApprovalRecord) -> bool:
+            return narrowed.takes(record) and self.judge.sees(approver, record)
+
+        return list(await self._approvals.records(most=most, pending=pending, wanted=wanted))
 
     def visible(self, approver: Approver, records: Iterable[ApprovalRecord]) -> list[ApprovalRecord]:
         """Those of `records` that are this approver's business."""
@@ -120,6 +133,13 @@ class Desk:
         self._audit(RulingRecord(ruling.at, record, ruling))
         if record.status is not ApprovalStatus.PENDING:
             self._decided(record)
+
+
+async def present(approvals: Approvals) -> list[ApprovalRecord]:
+    """All requests that wait, then the newest that have ended, each the newest first; raises StoreError."""
+    ended = await approvals.records(most=LISTED, pending=False)
+    # In this order none is in both: what is decided between the two is missing, and its news is on the way.
+    return [*await approvals.records(most=WAITING, pending=True), *ended]
 
 
 def state_of(records: Sequence[ApprovalRecord]) -> str:

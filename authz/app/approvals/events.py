@@ -6,7 +6,7 @@ WHATWG HTML, 9.2. Knows no store: it hears of changes from the watch.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -16,7 +16,7 @@ from authz.app.approvals.desk import Desk, state_of
 from authz.app.approvals.identify import Door
 from authz.app.approvals.rendering import Rendering
 from authz.app.approvals.watch import Crowded, Listener, Watch
-from authz.model import ApprovalStatus
+from authz.model import ApprovalRecord, ApprovalStatus, Approver
 
 LIFE = 15 * 60.0  # seconds after which the page asks anew, and is asked who it is
 BEAT = 15.0  # seconds between signs of life, below the idle timeouts of proxies
@@ -32,6 +32,8 @@ class Events:
         self._door = door
         self._rendering = rendering
         self._beat = beat
+        self._told: dict[Approver, tuple[str, int]] = {}  # of the records below
+        self._records: Sequence[ApprovalRecord] | None = None
 
     async def stream(self, request: Request) -> Response:
         """One stream; `since` in the query, or Last-Event-ID, is the state that the page shows."""
@@ -62,11 +64,20 @@ class Events:
             if visitor is None:
                 return
             if self._watch.records is not None:
-                seen = self._desk.visible(visitor.approver, self._watch.records)
-                state = state_of(seen)
+                state, waiting = self._state(visitor.approver, self._watch.records)
                 if state != since:
                     since = state
-                    waiting = sum(record.status is ApprovalStatus.PENDING for record in seen)
                     yield f"id: {state}\nevent: change\ndata: {waiting}\n\n".encode()
             if not await listener.wait(self._beat):
                 yield b": here\n\n"
+
+    def _state(self, approver: Approver, records: Sequence[ApprovalRecord]) -> tuple[str, int]:
+        """How what an approver may see stands, and how many wait; found once for all their pages."""
+        if self._records is not records:
+            self._records = records
+            self._told.clear()
+        if approver not in self._told:
+            seen = self._desk.visible(approver, records)
+            waiting = sum(record.status is ApprovalStatus.PENDING for record in seen)
+            self._told[approver] = state_of(seen), waiting
+        return self._told[approver]

@@ -56,15 +56,24 @@ class Door:
         """Who asks for a page: by session where there is one, else as the proxy says."""
         if self._roster is not None:
             session = self.sessions.read(request.cookies.get(self.cookie, ""))
-            named = self._roster.by_name(session.name) if session else None
-            # A removed approver, or one with another token now: the session ended with the token it was opened by.
-            if session and named and hmac.compare_digest(session.token, fingerprint(named.token)):
+            named = self._holder(session)
+            if session and named:
                 return Visitor(self._roster.approver(named), session.id, session)
         if self._proxy is not None:
             approver = self._proxied(request, self._proxy)
             if approver is not None:
                 return Visitor(approver, f"proxy {approver.id}")
         return Visitor(self._everybody, "everybody") if self._everybody else None
+
+    @property
+    def browser_cookie(self) -> str:
+        """The name of the cookie by which a browser is known that has logged in before."""
+        return f"{self.cookie}-browser"
+
+    def browser(self, request: HTTPConnection) -> str:
+        """The session in which this browser has logged in before with a token that still counts, "" where none."""
+        session = self.sessions.recall(request.cookies.get(self.browser_cookie, ""))
+        return session.id if session and self._holder(session) else ""
 
     def by_token(self, token: str) -> tuple[Approver, Named] | None:
         """Whose token this is."""
@@ -89,6 +98,11 @@ class Door:
             return str(ipaddress.ip_address(last))
         except ValueError:
             return peer
+
+    def _holder(self, session: Session | None) -> Named | None:
+        """Whose session it is; None for a removed approver and for one with another token now."""
+        named = self._roster.by_name(session.name) if session and self._roster is not None else None
+        return named if session and named and hmac.compare_digest(session.token, fingerprint(named.token)) else None
 
     def _proxied(self, request: HTTPConnection, proxy: ProxyHeaders) -> Approver | None:
         if not self._vouches(request, proxy):

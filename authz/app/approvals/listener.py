@@ -24,7 +24,7 @@ from authz.errors import SettingsError
 MAX_HEAD = 16 * 1024  # bytes of request line and headers, as on the operators' listener
 HEAD_TIME = 15.0  # seconds for them to arrive
 IDLE_TIME = 75.0  # nginx's keep-alive timeout
-CONNECTIONS = 160  # at once: 64 open pages (`watch`) and what they load
+CONNECTIONS = 160  # at once: 64 open pages (`watch`), their own connections, and programs
 STOP_TIME = 1.0  # seconds for answers under way when the listener stops
 
 
@@ -35,7 +35,7 @@ class Listener:
         self._address = address
         self._socket_mode = socket_mode
         self._published: tuple[int, int] | None = None
-        protocol = type("Protocol", (_Protocol,), {"head_time": head_time})
+        protocol = type("Protocol", (_Protocol,), {"head_time": head_time, "open": {}})
         config = uvicorn.Config(
             app,
             http=protocol,
@@ -45,7 +45,6 @@ class Listener:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
             timeout_keep_alive=int(IDLE_TIME),
             timeout_graceful_shutdown=int(STOP_TIME),
             h11_max_incomplete_event_size=MAX_HEAD,
@@ -120,14 +119,32 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with a limit on how long a request's head may take: it has none of its own."""
+    """uvicorn's HTTP/1.1 with a limit on how long a request's head may take, and on connections: it has neither.
+
+    Its `limit_concurrency` refuses requests and keeps the connections, so that whoever opens many without a word would
+    keep everybody out, and take the file descriptors that the proxy's connections need. Here a connection beyond
+    `CONNECTIONS` takes the place of the oldest of those whose client has not yet sent all of a request.
+    """
 
     head_time = HEAD_TIME
+    open: dict[_Protocol, None]  # of one listener, the oldest first
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.open) >= CONNECTIONS:
+            oldest = next((one for one in self.open if one.owes), self)
+            self.open.pop(oldest, None)
+            oldest.transport.abort()
+            if oldest is self:
+                return
+        self.open[self] = None
         self._wait_for_head()
+
+    @property
+    def owes(self) -> bool:
+        """Whether the next word is the client's: no answer is under way."""
+        return self.cycle is None or self.cycle.response_complete or self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -137,6 +154,7 @@ class _Protocol(H11Protocol):
             self._has_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.open.pop(self, None)
         self._has_head()
         super().connection_lost(exc)
 

@@ -13,7 +13,7 @@ from authz.app.approvals.forms import Forms
 from authz.app.approvals.identify import Door
 from authz.app.approvals.metrics import ApprovalMetrics
 from authz.app.approvals.rendering import Rendering
-from authz.app.approvals.sessions import LIFE
+from authz.app.approvals.sessions import KNOWN, LIFE
 from authz.app.approvals.throttle import Throttle
 from authz.app.approvals.wording import Said
 
@@ -63,7 +63,8 @@ class LogIn:
         if isinstance(form, Response):
             return form
         address = self._door.address(request)
-        seconds = await self._throttle.wait(address)
+        browser = self._door.browser(request)
+        seconds = await self._throttle.wait(address, browser)
         target = _id(form.get("request", ""))
         if seconds:
             self._metrics.shut_out("throttled")
@@ -72,15 +73,14 @@ class LogIn:
             return page
         found = self._door.by_token(form.get("token", "").strip())
         if found is None:
-            await self._throttle.failed(address)
+            await self._throttle.failed(address, browser)
             self._metrics.shut_out("token")
             return self._page(target, wording.BAD_TOKEN)
         approver, named = found
-        _, cookie = self._door.sessions.open(approver.id, named.token)
+        session, cookie = self._door.sessions.open(approver.id, named.token)
         answer = RedirectResponse(f"/requests/{target}" if target else "/", 303)
-        answer.set_cookie(
-            self._door.cookie, cookie, max_age=LIFE, path="/", secure=self._secure, httponly=True, samesite="strict"
-        )
+        self._set(answer, self._door.cookie, cookie, LIFE)
+        self._set(answer, self._door.browser_cookie, self._door.sessions.remember(session), KNOWN)
         return answer
 
     async def log_out(self, request: Request) -> Response:
@@ -94,6 +94,9 @@ class LogIn:
         answer = RedirectResponse("/login", 303)
         answer.delete_cookie(self._door.cookie, path="/", secure=self._secure, httponly=True, samesite="strict")
         return answer
+
+    def _set(self, answer: Response, name: str, value: str, age: int) -> None:
+        answer.set_cookie(name, value, max_age=age, path="/", secure=self._secure, httponly=True, samesite="strict")
 
     def _page(self, target: str, said: Said | None = None) -> Response:
         if not self._door.has_log_in:

@@ -65,13 +65,17 @@ def _generic(notice: Notice) -> Mapping[str, Any]:
 
 
 def _slack(notice: Notice) -> Mapping[str, Any]:
-    # `&`, `<` and `>` are all that Slack's text treats as its own: without them there is no link and no mention.
-    facts = "\n".join(f"{name}: {_slack_text(value)}" for name, value in _facts(notice))
-    return {"text": f"{_slack_text(_headline(notice))}\n{facts}\n<{notice.link}|Open the request>"}
+    facts = "\n".join(f"{name}: {_slack_name(value)}" for name, value in _facts(notice))
+    return {"text": f"{_headline(notice, _slack_name)}\n{facts}\n<{notice.link}|Open the request>"}
 
 
-def _slack_text(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _slack_name(text: str) -> str:
+    """As code, where Slack makes no link of an address and nothing bold; without `&`, `<` and `>` nobody is mentioned.
+
+    A name that is an address would be a link beside ours, in a message that people trust.
+    """
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("`", "'")
+    return f"`{text}`" if text else ""
 
 
 def _teams(notice: Notice) -> Mapping[str, Any]:
@@ -96,12 +100,14 @@ def _teams(notice: Notice) -> Mapping[str, Any]:
 _FORMS: Mapping[str, Callable[[Notice], Mapping[str, Any]]] = {"generic": _generic, "slack": _slack, "teams": _teams}
 
 
-def _headline(notice: Notice) -> str:
+def _headline(notice: Notice, name: Callable[[str], str] = str) -> str:
+    """What has happened; `name` makes of each name what the receiver shows as it is."""
     record = notice.record
+    principal, tool = name(_short(record.request.principal)), name(_short(record.request.tool))
     if notice.event is Event.REQUESTED:
-        return f"{_short(record.request.principal)} asks for approval of {_short(record.request.tool)}"
+        return f"{principal} asks for approval of {tool}"
     verdict = "denied" if record.rulings and not record.rulings[-1].granted else "approved"
-    return f"{_by(record)} {verdict} {_short(record.request.tool)} of {_short(record.request.principal)}"
+    return f"{name(_by(record))} {verdict} {tool} of {principal}"
 
 
 def _facts(notice: Notice) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from authz.app.approvals.lapses import Lapse
 from authz.model import ApprovalRecord, ApprovalStatus
 from authz.state.approvals import Refusal
 
@@ -11,10 +12,30 @@ from authz.state.approvals import Refusal
 BUCKETS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
 
 
-class ApprovalMetrics:
-    """Counters of one process. Each replica counts the decisions that were made at its own listener."""
+class DeliveryMetrics:
+    """What becomes of messages to the webhook."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._deliveries = Counter(
+            "mcp_authz_approval_webhook_deliveries_total",
+            "Messages to the webhook; retried ones count when they have ended.",
+            ("outcome",),
+            registry=registry,
+        )
+
+    def delivered(self, outcome: str) -> None:
+        """A message to the webhook has ended: `delivered`, `rejected`, `failed` or `dropped`."""
+        self._deliveries.labels(outcome).inc()
+
+
+class ApprovalMetrics(DeliveryMetrics):
+    """Counters of one process. Each replica counts the decisions that were made at its own listener.
+
+    What waits and what has expired is of the whole store, the same at each replica that has the page.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
         self._decided = Counter(
             "mcp_authz_approvals_decided_total",
             "Requests for approval that people decided here.",
@@ -26,6 +47,12 @@ class ApprovalMetrics:
             "How long a request waited until people decided it here.",
             ("verdict",),
             buckets=BUCKETS,
+            registry=registry,
+        )
+        self._expired = Counter(
+            "mcp_authz_approvals_expired_total",
+            "Requests that nobody decided in time, and grants that no call used in time, in the whole store.",
+            ("what",),
             registry=registry,
         )
         self._refused = Counter(
@@ -40,15 +67,11 @@ class ApprovalMetrics:
             ("cause",),
             registry=registry,
         )
-        self._deliveries = Counter(
-            "mcp_authz_approval_webhook_deliveries_total",
-            "Messages to the webhook; retried ones count when they have ended.",
-            ("outcome",),
-            registry=registry,
-        )
         self.pending = Gauge(
             "mcp_authz_approvals_pending", "Requests that wait for a decision, in the whole store.", registry=registry
         )
+        for lapse in Lapse:
+            self._expired.labels(lapse.value)
         for refusal in Refusal:
             self._refused.labels(refusal.value)
 
@@ -60,6 +83,10 @@ class ApprovalMetrics:
         self._decided.labels(verdict).inc()
         self._time.labels(verdict).observe(max(0.0, record.rulings[-1].at - record.requested_at))
 
+    def expired(self, lapse: Lapse) -> None:
+        """Something in the store has had its time."""
+        self._expired.labels(lapse.value).inc()
+
     def refused(self, cause: Refusal) -> None:
         """A ruling was not taken."""
         self._refused.labels(cause.value).inc()
@@ -67,7 +94,3 @@ class ApprovalMetrics:
     def shut_out(self, cause: str) -> None:
         """Somebody did not get in: `token`, `throttled`, `csrf` or a cause of `forgery`."""
         self._failures.labels(cause).inc()
-
-    def delivered(self, outcome: str) -> None:
-        """A message to the webhook has ended: `delivered`, `rejected`, `failed` or `dropped`."""
-        self._deliveries.labels(outcome).inc()

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from authz.app.settings.secret import read_secret
-from authz.app.settings.settings import Settings
+from authz.app.settings.settings import Settings, table
 from authz.app.settings.values import Address, Secret
 from authz.errors import SettingsError
 from authz.model import Approver
@@ -20,6 +20,16 @@ from authz.model import Approver
 _LEAST_SECRET = 16  # bytes
 _LEAST_WEBHOOK_SECRET = 24  # Standard Webhooks: between 24 and 64 bytes
 _WEBHOOK_PREFIX = "whsec_"
+_OF_THE_PAGE = (
+    "approvals_plaintext_ok",
+    "approvals_session_key",
+    "approvers",
+    "approvals_proxy_user",
+    "approvals_proxy_groups",
+    "approvals_proxy_claim",
+    "approvals_proxy_secret",
+    "approve_unidentified",
+)
 SECRET_HEADER = "x-approvals-proxy-secret"  # noqa: S105 - the name of a header
 
 
@@ -84,15 +94,12 @@ def from_settings(
 
     proxy_secret = secret("approvals_proxy_secret", settings.approvals_proxy_secret, _LEAST_SECRET)
     key = secret("approvals_session_key", settings.approvals_session_key, _LEAST_SECRET)
-    hook_secret = secret("webhook_secret", settings.webhook_secret, _LEAST_SECRET)
     problems += _problems(settings, address, everybody)
     hook = None
-    if settings.webhook_url:
-        try:
-            hook_secret = _webhook_key(hook_secret) if hook_secret else b""
-        except SettingsError as error:
-            problems.append(str(error))
-        hook = Hook(settings.webhook_url, settings.webhook_format, hook_secret)
+    try:
+        hook = webhook(settings, environ)
+    except SettingsError as error:
+        problems.append(str(error))
     if problems:
         raise SettingsError("\n".join(problems))
     proxy = None
@@ -116,6 +123,33 @@ def from_settings(
         hook=hook,
         everybody=everybody,
     )
+
+
+def require_page(settings: Settings) -> None:
+    """Raises SettingsError for settings that only a service with a page reads, where `approvals` is not given.
+
+    `approvals_url` and `approval_claim` count for every service that asks people: the page may be another process's.
+    So does the webhook, with `approvals_url` for its links: requests are told of where they are filed.
+    """
+    if settings.approvals is not None:
+        return
+    idle = [name for name in _OF_THE_PAGE if getattr(settings, name) != table()[name].default]
+    problems = [f"{name}: expected approvals (where the page listens) beside it, got none" for name in idle]
+    if settings.webhook_url and not settings.approvals_url:
+        problems.append("webhook_url: expected approvals, or approvals_url where the page is another process's")
+    problems += _hook_problems(settings)
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+def webhook(settings: Settings, environ: Mapping[str, str] = os.environ) -> Hook | None:
+    """Where requests are told, None where nowhere; raises SettingsError."""
+    if not settings.webhook_url:
+        return None
+    source, key = settings.webhook_secret, b""
+    if source:
+        key = _webhook_key(read_secret("webhook_secret", source, environ, _LEAST_SECRET))
+    return Hook(settings.webhook_url, settings.webhook_format, key)
 
 
 def _problems(settings: Settings, address: Address, everybody: Approver | None) -> list[str]:
@@ -146,7 +180,8 @@ def _problems(settings: Settings, address: Address, everybody: Approver | None) 
 
 def _hook_problems(settings: Settings) -> list[str]:
     if not settings.webhook_url:
-        return ["webhook_secret: expected webhook_url beside it"] if settings.webhook_secret else []
+        lonely = [one for one in ("webhook_secret", "webhook_format") if getattr(settings, one) != table()[one].default]
+        return [f"{name}: expected webhook_url beside it" for name in lonely]
     problems = []
     if settings.webhook_format == "generic" and not settings.webhook_secret:
         problems.append("webhook_secret: expected one where webhook_format is generic, got nothing")

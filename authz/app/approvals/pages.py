@@ -81,6 +81,8 @@ class Pages:
         narrowed = Filter(view, query.get("server", ""), query.get("tool", ""), query.get("principal", ""))
         seen = await self._desk.requests(visitor.approver)
         found = [record for record in seen if narrowed.takes(record)]
+        if view is not View.PENDING and len(found) < ON_A_PAGE:  # older ones may be hidden by the newest of others
+            found = await self._desk.search(visitor.approver, narrowed, ON_A_PAGE)
         return self._rendering.page(
             "list.html",
             visitor,

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authz.app.approvals.announcer import FilingSink, WebhookAnnouncer
+from authz.app.approvals.announcer import FilingSink
 from authz.app.approvals.api import Api
 from authz.app.approvals.application import application
 from authz.app.approvals.desk import Desk
@@ -24,6 +23,7 @@ from authz.app.approvals.forms import Forms
 from authz.app.approvals.identify import Door
 from authz.app.approvals.listener import Listener
 from authz.app.approvals.log_in import LogIn
+from authz.app.approvals.messenger import Messenger
 from authz.app.approvals.metrics import ApprovalMetrics
 from authz.app.approvals.options import ApprovalsOptions
 from authz.app.approvals.pages import Pages
@@ -32,14 +32,12 @@ from authz.app.approvals.roster import Roster
 from authz.app.approvals.sessions import Sessions
 from authz.app.approvals.throttle import Throttle
 from authz.app.approvals.watch import Watch
-from authz.app.approvals.webhook import Webhook
 from authz.app.settings.values import Address
 from authz.audit import RulingRecord
 from authz.model import ApprovalRecord
 from authz.state.approvals import Judge
 from authz.state.store import Approvals
 
-PATIENCE = 2.0  # seconds for messages on their way when the listener stops
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -66,20 +64,15 @@ class ApprovalsServer:
         self._metrics = ApprovalMetrics(registry or CollectorRegistry())
         self._sessions = Sessions(options.session_key)
         self._roster = Roster(options.approvers, claim_is_id=options.claim_is_id) if options.approvers else None
-        self._watch = Watch(approvals, self._metrics.pending.set)
-        self._webhook = Webhook(options.hook, self._metrics) if options.hook else None
-        self._announcer = WebhookAnnouncer(approvals, self._webhook, self.link) if self._webhook else None
+        self._watch = Watch(approvals, self._metrics.pending.set, self._metrics.expired)
+        self._messenger = Messenger(approvals, options.hook, self._metrics, self._url) if options.hook else None
         self._listener: Listener | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
         """How people reach the page, without a slash at the end; "" before `start` where no setting says it."""
         return self._url
-
-    def link(self, id_: str) -> str:
-        """The page's address of a request."""
-        return f"{self._url}/requests/{id_}"
 
     @property
     def sink(self) -> FilingSink:
@@ -88,8 +81,8 @@ class ApprovalsServer:
 
     def filed(self, id_: str) -> None:
         """A request was filed: an Announcer, which `FilingSink` feeds."""
-        if self._announcer is not None:
-            self._announcer.filed(id_)
+        if self._messenger is not None:
+            self._messenger.filed(id_)
 
     async def start(self) -> Address:
         """Listen; the address that was bound. Raises SettingsError if it cannot."""
@@ -105,10 +98,10 @@ class ApprovalsServer:
         app.append(self.application(address))
         await listener.start(socket)
         self._listener = listener
-        self._begin(self._watch.run())
-        if self._webhook is not None and self._announcer is not None:
-            self._begin(self._webhook.run())
-            self._begin(self._announcer.run())
+        self._watching = asyncio.create_task(self._watch.run())
+        if self._messenger is not None:
+            self._messenger.url = self._url
+            await self._messenger.start()
         return address
 
     async def stop(self) -> None:
@@ -117,19 +110,13 @@ class ApprovalsServer:
         if self._listener is not None:
             await self._listener.stop()
             self._listener = None
-        if self._webhook is not None and self._tasks:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    await self._webhook.drained()
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
+        if self._messenger is not None:
+            await self._messenger.stop()
+        if self._watching is not None:
+            self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._tasks.clear()
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+                await self._watching
+            self._watching = None
 
     def application(self, address: Address) -> ASGIApp:
         """What answers behind `address`, by whose names browsers may ask for it."""
@@ -164,8 +151,8 @@ class ApprovalsServer:
         return application(pages, log_in, api, events, rendering, hosts)
 
     def _decided(self, record: ApprovalRecord) -> None:
-        if self._announcer is not None:
-            self._announcer.decided(record)
+        if self._messenger is not None:
+            self._messenger.decided(record)
 
 
 def _own_origins(address: Address) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 LIFE = 8 * 3600  # seconds: a working day (OWASP, Session Management: 4 to 8 hours for office work)
+KNOWN = 90 * 24 * 3600  # seconds that a browser which has logged in is known
 _KEY_BYTES = 32
 _MOST_ENDED = 10_000
 _MOST_CHARACTERS = 1024
@@ -40,6 +41,7 @@ class Sessions:
         key = key or secrets.token_bytes(_KEY_BYTES)
         self._cookies = _serializer(key, "approvals session")
         self._forms = _serializer(key, "approvals form")
+        self._browsers = _serializer(key, "approvals browser")
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     def open(self, name: str, token: str) -> tuple[Session, str]:
@@ -49,13 +51,16 @@ class Sessions:
 
     def read(self, cookie: str) -> Session | None:
         """The session of a cookie; None where it is not ours, too old or ended."""
-        if len(cookie) > _MOST_CHARACTERS:
-            return None
-        try:
-            name, token, id_ = self._cookies.loads(cookie, max_age=LIFE)
-        except BadData:
-            return None
-        return None if id_ in self._ended else Session(name, token, id_)
+        session = _signed(self._cookies, cookie, LIFE)
+        return None if session is None or session.id in self._ended else session
+
+    def remember(self, session: Session) -> str:
+        """The value of a cookie by which the browser of `session` is known when it logs in again; it opens nothing."""
+        return self._browsers.dumps([session.name, session.token, session.id])
+
+    def recall(self, cookie: str) -> Session | None:
+        """The session in which a browser was remembered; None where it is not known."""
+        return _signed(self._browsers, cookie, KNOWN)
 
     def end(self, session: Session) -> None:
         """Forget a session (log-out)."""
@@ -75,6 +80,17 @@ class Sessions:
             return bool(self._forms.loads(token, max_age=LIFE) == binding)
         except BadData:
             return False
+
+
+def _signed(serializer: URLSafeTimedSerializer, cookie: str, age: int) -> Session | None:
+    """What a cookie says that is ours and at most `age` seconds old."""
+    if len(cookie) > _MOST_CHARACTERS:
+        return None
+    try:
+        name, token, id_ = serializer.loads(cookie, max_age=age)
+    except BadData:
+        return None
+    return Session(name, token, id_)
 
 
 def fingerprint(token_digest: str) -> str:

@@ -65,6 +65,8 @@ class Shell:
                 body = await _body(receive)
         except TimeoutError:
             body, refusal = None, PlainTextResponse("expected the body sooner\n", 408, {"connection": "close"})
+        except _Gone:
+            return  # half of a request decides nothing
         else:
             refusal = PlainTextResponse(f"expected at most {MAX_BODY} bytes\n", 413, {"connection": "close"})
         if body is None:
@@ -80,14 +82,18 @@ class Shell:
             await PlainTextResponse("this took too long\n", 503, {"retry-after": "5"})(scope, receive, sending)
 
 
+class _Gone(Exception):  # noqa: N818 - no error: nobody waits for the answer any more
+    """The client went before all of the body had come."""
+
+
 async def _body(receive: Receive) -> bytes | None:
-    """The whole body, None where it is too large."""
+    """The whole body, None where it is too large; raises _Gone."""
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return b""  # the client has gone; whoever reads on sees that
+            raise _Gone
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > MAX_BODY:

@@ -1,6 +1,6 @@
-"""The store's count of changes -> a gauge, and the pages that are open. One question a second for all of them together.
+"""The store's count of changes -> metrics, and the pages that are open. One question a second for all of them together.
 
-While nobody looks it asks every five seconds, for the gauge alone.
+While nobody looks it asks every five seconds, for the metrics alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from authz.app.approvals.desk import LISTED
+from authz.app.approvals.desk import present
+from authz.app.approvals.lapses import Lapse, Lapses
 from authz.errors import StoreError
 from authz.model import ApprovalRecord, ApprovalStatus
 from authz.state.store import Approvals
@@ -43,15 +44,25 @@ class Listener:
 
 
 class Watch:
-    """Asks the store. `pending` hears how many requests wait; `busy` and `idle` are seconds between two questions."""
+    """Asks the store. `pending` hears how many requests wait, `expired` of each that nobody decided or used in time.
+
+    Both are of the whole store: each replica hears of all. `busy` and `idle` are seconds between two questions.
+    """
 
     def __init__(
-        self, approvals: Approvals, pending: Callable[[float], None], *, busy: float = 1.0, idle: float = 5.0
+        self,
+        approvals: Approvals,
+        pending: Callable[[float], None],
+        expired: Callable[[Lapse], None] = lambda _: None,
+        *,
+        busy: float = 1.0,
+        idle: float = 5.0,
     ) -> None:
         self.records: Sequence[ApprovalRecord] | None = None  # as last read; None: not yet
         self.stopped = False
         self._approvals = approvals
         self._pending = pending
+        self._lapses = Lapses(expired)
         self._busy = busy
         self._idle = idle
         self._seen = -1
@@ -91,17 +102,21 @@ class Watch:
     def stop(self) -> None:
         """Let every open page go."""
         self.stopped = True
-        self._tell()
+        for listener in self._listeners:
+            listener.news.set()
 
     async def _look(self) -> None:
         changes = await self._approvals.changes()
         if changes == self._seen:
             return
-        self.records = await self._approvals.records(most=LISTED)
+        self.records = await present(self._approvals)
         self._seen = changes
         self._pending(sum(record.status is ApprovalStatus.PENDING for record in self.records))
-        self._tell()
-
-    def _tell(self) -> None:
-        for listener in self._listeners:
+        # One page a turn of the event loop: each looks through all requests, and calls must not wait for all pages.
+        for listener in tuple(self._listeners):
             listener.news.set()
+            await asyncio.sleep(0)
+        for id_ in self._lapses.look(self.records):
+            record = await self._approvals.record(id_)
+            if record is not None:
+                self._lapses.add(record)

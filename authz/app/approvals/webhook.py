@@ -18,7 +18,7 @@ import httpx2
 import stamina
 
 from authz.app.approvals.messages import Notice, body
-from authz.app.approvals.metrics import ApprovalMetrics
+from authz.app.approvals.metrics import DeliveryMetrics
 from authz.app.approvals.options import Hook
 
 _log = logging.getLogger("mcp_authz.approvals")
@@ -42,7 +42,7 @@ class Webhook:
     def __init__(
         self,
         hook: Hook,
-        metrics: ApprovalMetrics,
+        metrics: DeliveryMetrics,
         *,
         wait: float = 1.0,
         attempts: int = ATTEMPTS,

@@ -8,12 +8,13 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from authz.app import wiring
+from authz.app.callers import believing
+from authz.app.commands.explain_data import as_data
 from authz.app.commands.question import Question
 from authz.app.phrases import counted
 from authz.app.policies.reload import Loader
@@ -35,7 +36,7 @@ from authz.model import (
 from authz.policy.selection import SERVER_EXTENSION, PolicySet
 from authz.policy.text.suggestion import did_you_mean
 
-__all__ = ["Question", "run"]
+__all__ = ["Question", "run", "section", "tried"]
 
 
 def run(question: Question, settings: Settings, *, as_json: bool) -> int:
@@ -45,10 +46,16 @@ def run(question: Question, settings: Settings, *, as_json: bool) -> int:
     for problem in policies.problems:
         print(problem, file=sys.stderr)
     _say_what_is_known(request, policies)
-    engine = Engine(policies, wiring.store(settings), (), wiring.engine_settings(settings), new_id=lambda: "explained")
+    engine = Engine(
+        policies,
+        wiring.store(settings),
+        (),
+        wiring.engine_settings(settings, verifiers=believing(settings.identity)),
+        new_id=lambda: "explained",
+    )
     explanation = asyncio.run(engine.explain(request))
     if as_json:
-        print(json.dumps(_as_data(explanation, policies.revision), indent=2))
+        print(json.dumps(as_data(explanation, policies.revision), indent=2))
     else:
         console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
         for line in _lines(explanation, policies.revision):
@@ -58,7 +65,7 @@ def run(question: Question, settings: Settings, *, as_json: bool) -> int:
 
 def _say_what_is_known(request: HttpRequest, policies: PolicySet) -> None:
     """Where no policy governs the request: which servers there are. The answer stays what the proxy would get."""
-    if policies.select(request) is not Reason.NO_POLICY:
+    if policies.select(request).policy is not Reason.NO_POLICY:
         return
     servers = sorted(policies.policies.keys() | policies.broken)
     named = request.context.get(SERVER_EXTENSION)
@@ -75,16 +82,17 @@ def _lines(explanation: Explanation, revision: str) -> Iterator[Text]:
         for text in (decision.reason_text, decision.detail, decision.cause):
             if text:
                 yield Text(f"  {_visible(text)}")
-        yield from _section("owed", [(_owed(one), "", "") for one in owed])
+        yield from section("owed", [(_owed(one), "", "") for one in owed])
         if decision.limits:
             when = (
                 "no retry can pass" if math.isinf(decision.retry_after) else f"retry after {decision.retry_after:g} s"
             )
             yield Text(f"  exhausted: {', '.join(decision.limits)}; {when}")
     server = explanation.decisions[0].server or "none"
-    yield Text(f"\nserver {server}, revision {revision}, asked by {_who(explanation.principal)}")
-    yield from _section("tried", _tried(explanation.steps))
-    yield from _section(
+    chosen = f" (by its {explanation.selected_by})" if explanation.selected_by else ""
+    yield Text(f"\nserver {server}{chosen}, revision {revision}, asked by {_who(explanation.principal)}")
+    yield from section("tried", tried(explanation.steps))
+    yield from section(
         "shadow",
         [(one.policy, f"would {one.effect}", f"{one.reason} {one.rule}".strip()) for one in explanation.shadowed],
     )
@@ -105,7 +113,7 @@ def _verdict(decision: Decision) -> Text:
     return line
 
 
-def _tried(steps: Sequence[Step]) -> list[tuple[str, str, str]]:
+def tried(steps: Sequence[Step]) -> list[tuple[str, str, str]]:
     """The steps a line each; that a block was chosen goes without saying where its own rule comes next."""
     rows = []
     for step, after in zip_longest(steps, steps[1:]):
@@ -114,7 +122,8 @@ def _tried(steps: Sequence[Step]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _section(title: str, rows: Sequence[tuple[str, str, str]]) -> Iterator[Text]:
+def section(title: str, rows: Sequence[tuple[str, str, str]]) -> Iterator[Text]:
+    """A title and `rows` in columns, nothing where there are none; what an agent put into them is made visible."""
     if not rows:
         return
     yield Text(f"{title}:", style="bold")
@@ -179,71 +188,6 @@ def _answer(reply: Reply) -> Iterator[Text]:
         yield Text(f"  {name}: {value}")
     if reply.body:
         yield Text(f"\n  {reply.body.decode('utf-8', 'backslashreplace')}")
-
-
-def _as_data(explanation: Explanation, revision: str) -> dict[str, Any]:
-    principal, reply = explanation.principal, explanation.reply
-    return {
-        "allowed": reply.allowed,
-        "revision": revision,
-        "server": explanation.decisions[0].server,
-        "principal": {
-            "verified": principal.verified,
-            "id": principal.id,
-            "issuer": principal.issuer,
-            "source": principal.source,
-            "client_id": principal.client_id,
-            "groups": sorted(principal.groups),
-            "scopes": sorted(principal.scopes),
-            "peer": principal.peer,
-        },
-        "messages": [
-            {
-                "method": decision.message.method,
-                "targets": [{"kind": target.kind, "name": target.name} for target in decision.message.targets],
-                "effect": decision.effect,
-                "reason": decision.reason,
-                "rule": decision.rule,
-                "reason_text": decision.reason_text,
-                "detail": decision.detail,
-                "cause": decision.cause,
-                "owed": [_owed_data(one) for one in owed],
-                "exhausted": list(decision.limits),
-                "retry_after": None if math.isinf(decision.retry_after) else decision.retry_after,
-            }
-            for decision, owed in zip(explanation.decisions, explanation.obligations, strict=True)
-        ],
-        "tried": [{"place": one.place, "result": one.result, "detail": one.detail} for one in explanation.steps],
-        "shadow": [
-            {"policy": one.policy, "effect": one.effect, "reason": one.reason, "rule": one.rule}
-            for one in explanation.shadowed
-        ],
-        "answer": {
-            "status": None if reply.allowed else reply.status,
-            "headers": [list(pair) for pair in reply.headers],
-            "body": reply.body.decode("utf-8", "backslashreplace"),
-        },
-    }
-
-
-def _owed_data(owed: Charge | Approval) -> dict[str, Any]:
-    if isinstance(owed, Approval):
-        return {
-            "approval": owed.rule,
-            "by": list(owed.by),
-            "timeout": owed.timeout,
-            "uses": owed.uses,
-            "remember": owed.remember,
-            "reason_required": owed.reason_required,
-        }
-    limit = owed.limit
-    per = [list(pair) for pair in owed.descriptor] + ([["session", owed.session]] if owed.session else [])
-    data = {"limit": limit.name, "max": limit.max, "window": limit.window, "cost": owed.cost, "per": per}
-    if limit.algorithm is not Algorithm.SLIDING_WINDOW:
-        data["algorithm"] = limit.algorithm
-    if limit.algorithm is Algorithm.TOKEN_BUCKET:
-        data["burst"] = limit.burst
-    return data
 
 
 def _visible(text: str) -> str:

@@ -67,7 +67,7 @@ def run_list(asked: Client, query: Mapping[str, str], *, as_json: bool) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=_PIPED)
     console.print(table if counters else Text("nothing is counted now"))
     if not found["complete"]:
-        print("there may be more: the service looks at a bounded number of counters", file=sys.stderr)
+        print("there are more: --server, --limit and --most say which and how many", file=sys.stderr)
     return 0
 
 

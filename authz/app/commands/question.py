@@ -1,27 +1,24 @@
-"""What `explain` was asked -> the HttpRequest that the proxy would describe. Knows no policy.
-
-Identity is put where each configured source looks for it; nothing else tells this request from a real one.
-"""
+"""What `explain` was asked -> the HttpRequest that the proxy would describe. Knows no policy."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
+from authz.app.callers import Caller, identified
 from authz.app.commands.http_text import UnreadableRequest, make_request, parse_header, parse_request
 from authz.app.phrases import reason
 from authz.errors import AuthzError
-from authz.identity import JWT_AUTHN, Identities, IdentitySource, SourceKind
+from authz.identity import Identities, IdentitySource
 from authz.model import HttpRequest
 from authz.policy.selection import SERVER_EXTENSION
 
-_PAYLOAD = "jwt_payload"  # where a source names none, any name will do if it is the only one
 _HEADERS = (
     ("content-type", "application/json"),
     ("accept", "application/json, text/event-stream"),
@@ -95,38 +92,15 @@ class Question:
             if self.claims:
                 raise QuestionError("--claim: expected --principal beside it")
             return request
-        headers = dict(request.headers)
-        payloads = {}
-        for source in sources:
-            if source.kind is SourceKind.JWT_AUTHN:
-                payloads[source.payload or _PAYLOAD] = self._token(source)
-            elif source.kind is SourceKind.HEADER:
-                named = {source.id: self.principal, source.groups: ",".join(self.groups)}
-                named |= {source.client_id: self.client or "", source.scopes: " ".join(self.scopes)}
-                headers.update((name, value) for name, value in named.items() if name)
-        peers = any(source.kind is SourceKind.PEER for source in sources) or self.principal.startswith("spiffe://")
-        return structs.replace(
-            request,
-            headers=headers,
-            verified={JWT_AUTHN: payloads} if payloads else {},
-            peer=self.principal if peers else "",
-        )
+        caller = Caller(self.principal, self.groups, self.client, self.scopes, dict(self._claims()))
+        return identified(request, caller, sources)
 
-    def _token(self, source: IdentitySource) -> Mapping[str, Any]:
-        token: dict[str, Any] = {"iss": source.issuer} if source.issuer else {}
+    def _claims(self) -> Iterator[tuple[str, Any]]:
         for line in self.claims:
             name, equals, text = line.partition("=")
             if not equals or not name:
                 raise QuestionError(f"--claim: expected NAME=JSON, got {line!r}")
-            token[name] = _read_json(f"--claim {name}", text)
-        token[source.id] = self.principal
-        if source.groups:
-            token[source.groups] = list(self.groups)
-        if source.scopes:
-            token[source.scopes] = " ".join(self.scopes)
-        if source.client_id and self.client is not None:
-            token[source.client_id] = self.client
-        return token
+            yield name, _read_json(f"--claim {name}", text)
 
 
 def _read_json(option: str, text: str) -> Any:

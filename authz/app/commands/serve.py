@@ -7,6 +7,7 @@ import logging
 import sys
 
 from authz.app import logs, loop
+from authz.app.approvals.options import require_page
 from authz.app.serve import Service, load, loading, say_on_stdout
 from authz.app.settings.settings import Settings
 from authz.errors import PolicyError, SettingsError
@@ -18,6 +19,7 @@ def run(settings: Settings) -> int:
     """0 after SIGTERM; 2 where settings or policies cannot be used, with every problem in the log."""
     with logs.started(settings.log_level, settings.log_format):
         try:
+            require_page(settings)
             with loading():
                 loader, loaded = load(settings)
 

@@ -108,10 +108,14 @@ def start_service(
     *flags: str,
     name: str = "authz",
     socket_path: Path | None = None,
+    program: Sequence[str] = ("-m", "authz.app.cli"),
 ) -> Service:
-    """`mcp-authz serve` on a unix socket in the children's directory; returns when it says that it is ready."""
+    """`mcp-authz serve` on a unix socket in the children's directory; returns when it says that it is ready.
+
+    `program` is what Python runs.
+    """
     path = socket_path or children.directory / f"{name}.sock"
-    command = [sys.executable, "-m", "authz.app.cli", "serve", "--policies", str(policies)]
+    command = [sys.executable, *program, "serve", "--policies", str(policies)]
     command += ["--listen", f"unix:{path}", "--admin", f"{LOOPBACK}:0", *flags]
     child = children.start(name, command)
     child.until(lambda: _READY.search(child.output.read_text()))
@@ -119,14 +123,16 @@ def start_service(
     return Service(child, path, int(ready[1]) if ready else 0, (ready[2] or "") if ready else "")
 
 
-def start_envoy(children: Children, configuration: Mapping[str, Any], name: str = "envoy") -> Envoy:
-    """The real Envoy with this configuration; returns when it is live."""
+def start_envoy(
+    children: Children, configuration: Mapping[str, Any], name: str = "envoy", *, concurrency: int = 2
+) -> Envoy:
+    """The real Envoy with this configuration and so many workers; returns when it is live."""
     file = children.directory / f"{name}.json"
     file.write_text(json.dumps(configuration))
     address = children.directory / f"{name}.admin"
     command = [str(envoy_binary()), "--config-path", str(file), "--admin-address-path", str(address)]
     # Without hot restart there is no shared memory that two Envoys on one machine could fall over.
-    command += ["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]
+    command += ["--concurrency", str(concurrency), "--disable-hot-restart", "--log-level", "warning"]
     command += ["--file-flush-interval-msec", "200"]  # the access log: who looks wants to see it now
     child = children.start(name, command)
     child.until(lambda: get(_port(address.read_text()), "/ready") == (200, b"LIVE\n"))

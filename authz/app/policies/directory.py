@@ -8,15 +8,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from authz.app.phrases import reason
 from authz.errors import Problem
+from authz.policy.catalog.load import FOLDER, is_catalog
+from authz.policy.text.source import Source
 
 MAX_FILE = 1 << 20  # bytes; a whole ConfigMap is limited to 1 MiB by its API
 MAX_FILES = 10_000  # a thousand servers of ten teams; more is somebody's mistake, and each poll looks at all
+
+YOUNG = 2_000_000_000  # ns; two writes within one tick of the file system's clock leave a file looking the same
 
 Stamp = tuple[tuple[str, int, int, int, int], ...]
 
@@ -25,13 +30,19 @@ Stamp = tuple[tuple[str, int, int, int, int], ...]
 class Directory:
     """What one look at the directory found.
 
-    `files` holds content by name relative to the directory (`TEAM/server.yaml`). `refused` are files that are there
-    but may not be used, with the problem; `warnings` tell of what a person may have meant to be a policy.
+    `files` holds content by name relative to the directory (`TEAM/server.yaml`), catalogues among them. `refused` are
+    files that are there but may not be used, with the problem; `warnings` tell of what a person may have meant to be a
+    policy.
     """
 
     files: Mapping[str, bytes]
     refused: Mapping[str, Problem]
     warnings: tuple[Problem, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no policy file, good or bad."""
+        return all(is_catalog(name) for name in (*self.files, *self.refused))
 
 
 def owners_for_service() -> frozenset[int]:
@@ -39,12 +50,13 @@ def owners_for_service() -> frozenset[int]:
     return frozenset((0, os.geteuid()))
 
 
-def read_directory(root: Path, *, owners: frozenset[int] | None = None) -> Directory:
+def read_directory(root: Path, *, owners: frozenset[int] | None = None, known: Known | None = None) -> Directory:
     """Read every policy file below `root`; raises OSError where the directory itself cannot be read.
 
     `owners` are the user ids that files and directories may belong to; None does not look at it (a checkout belongs
-    to whoever made it).
+    to whoever made it). Files that are `known` and look as they did are not read again.
     """
+    known = Known() if known is None else known
     files: dict[str, bytes] = {}
     refused: dict[str, Problem] = {}
     parents: dict[str, str] = {}
@@ -59,11 +71,12 @@ def read_directory(root: Path, *, owners: frozenset[int] | None = None) -> Direc
             refused[shown] = Problem(shown, 0, 0, "", "expected a printable file name")
             continue
         try:
-            files[name] = _read(path, owners, parents)
+            files[name] = known.find(path, owners, parents) or known.keep(path, _read(path, owners, parents))
         except OSError as error:
             refused[name] = Problem(name, 0, 0, "", f"cannot be read: {_said(error)}")
         except _RefusedError as error:
             refused[name] = Problem(name, 0, 0, "", str(error))
+    known.forget_all_but(os.path.join(root, name) for name in files)
     return Directory(files, refused, tuple(_misnamed(root)))
 
 
@@ -89,32 +102,92 @@ def is_policy_name(name: str) -> bool:
 
 
 def _names(root: Path) -> list[str]:
-    """Every policy file's name, sorted; a name that ends in `/` is a directory that cannot be listed."""
-    names = []
+    """Every name of a policy or catalogue, sorted; one that ends in `/` is a directory that cannot be listed."""
+    names: list[str] = []
     with os.scandir(root) as entries:
         for entry in entries:
             if entry.name.startswith("."):  # among them `..data` and the dated directories of a ConfigMap
                 continue
             if is_policy_name(entry.name):
                 names.append(entry.name)
-            elif entry.name != "catalog" and not entry.name.endswith(".yaml") and entry.is_dir():
-                names.extend(_names_of_team(entry.path, entry.name))
+            elif not entry.name.endswith(".yaml") and entry.is_dir():
+                names.extend(_names_in(entry.path, entry.name))
     return sorted(names)
 
 
-def _names_of_team(path: str, team: str) -> list[str]:
+def _names_in(path: str, folder: str) -> list[str]:
+    """The names in the catalogue folder or in a team's, with that of its catalogue folder."""
     try:
-        return [f"{team}/{name}" for name in os.listdir(path) if is_policy_name(name)]
+        found = os.listdir(path)
     except OSError:
         # What lies in it is unknown, which is not the same as nothing: reading it will say why.
-        return [f"{team}/"]
+        return [f"{folder}/"]
+    names = [f"{folder}/{name}" for name in found if is_policy_name(name)]
+    inner = os.path.join(path, FOLDER)
+    if FOLDER in found and folder != FOLDER and os.path.isdir(inner):
+        names += _names_in(inner, f"{folder}/{FOLDER}")
+    return names
 
 
 class _RefusedError(Exception):
     """A file that is there and readable, but may not be used."""
 
 
-def _read(path: str, owners: frozenset[int] | None, parents: dict[str, str]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as it was read. `home` is the directory that the last link led to."""
+
+    content: Source
+    looks: tuple[int, ...]
+    home: str
+    lasting: bool = False  # how it looks tells whether it has changed
+
+
+class Known:
+    """The files of a directory that were read before: 16 kB of memory for one of 50 tools spare reading 1000 of them.
+
+    A file whose last change is younger than `young` nanoseconds is read again: a write within the same tick of the
+    file system's clock would leave it looking as it did. So is one that only its mount protects.
+    """
+
+    def __init__(self, young: int = YOUNG) -> None:
+        self._young = young
+        self._files: dict[str, _File] = {}
+
+    def find(self, path: str, owners: frozenset[int] | None, parents: dict[str, str]) -> Source | None:
+        """What `path` has held since it was read, None if that is to be found out; raises _RefusedError."""
+        file = self._files.get(path)
+        if file is None or not file.lasting:
+            return None
+        try:
+            same = _looks(os.stat(path)) == file.looks
+            if same:
+                _judge_parents({os.path.dirname(path), file.home}, owners, parents)
+        except OSError:
+            return None  # reading it says why, or finds where it has gone
+        return file.content if same else None
+
+    def keep(self, path: str, read: _File) -> Source:
+        """The content of what was just read; the same object as before where it is equal."""
+        last = self._files.get(path)
+        if last is not None and last.content == read.content:
+            read = replace(read, content=last.content)
+        settled = time.time_ns() - read.looks[-1] >= self._young
+        self._files[path] = replace(read, lasting=read.lasting and settled)
+        return read.content
+
+    def forget_all_but(self, paths: Iterable[str]) -> None:
+        """Drop files that are gone."""
+        for path in self._files.keys() - set(paths):
+            del self._files[path]
+
+
+def _looks(status: os.stat_result) -> tuple[int, ...]:
+    """What differs once a file has changed, or another has taken its place."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _read(path: str, owners: frozenset[int] | None, parents: dict[str, str]) -> _File:
     # Without O_NONBLOCK a named pipe would hold the reader for ever. Every check looks at what was opened, not a name.
     if path.endswith("/"):
         os.listdir(path)
@@ -123,18 +196,25 @@ def _read(path: str, owners: frozenset[int] | None, parents: dict[str, str]) -> 
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise _RefusedError("expected a regular file")
-        if status.st_mode & stat.S_IWOTH or not _owned(status, owners):
+        guarded = not status.st_mode & stat.S_IWOTH and _owned(status, owners)
+        if not guarded:
             _refuse_writable("", status, owners, os.fstatvfs(file.fileno()).f_flag)
         # The directory of the name lets others add or replace; so does the one that a link leads to.
-        for parent in {os.path.dirname(path), os.path.dirname(os.path.realpath(path))}:
-            if parent not in parents:
-                parents[parent] = _judge_directory(parent, owners)
-            if parents[parent]:
-                raise _RefusedError(parents[parent])
+        home = os.path.dirname(os.path.realpath(path))
+        _judge_parents({os.path.dirname(path), home}, owners, parents)
         content = file.read(MAX_FILE + 1)
     if len(content) > MAX_FILE:
         raise _RefusedError(f"expected at most {MAX_FILE} bytes, got more")
-    return content
+    return _File(Source(content), _looks(status), home, guarded)
+
+
+def _judge_parents(paths: Iterable[str], owners: frozenset[int] | None, parents: dict[str, str]) -> None:
+    """Refuse what lies in a directory that others may write; `parents` are those that were looked at, and why not."""
+    for path in paths:
+        if path not in parents:
+            parents[path] = _judge_directory(path, owners)
+        if parents[path]:
+            raise _RefusedError(parents[path])
 
 
 def _judge_directory(path: str, owners: frozenset[int] | None) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from authz.app.phrases import reason
 from authz.app.settings.identities import compile_identities
 from authz.app.settings.settings import VARIABLE_PREFIX, Setting, Settings, table
+from authz.approval import OWN_ID
 from authz.envoy.listen import require_protected
 from authz.errors import PolicyError, SettingsError
 from authz.policy.text.document import Document, parse
@@ -165,6 +166,8 @@ def _contradictions(settings: Settings, *, identities: bool) -> list[str]:
     if identities and settings.default_identity and settings.default_identity not in names:
         known = f"one of {', '.join(names)}" if names else "a name in identity, which has none"
         problems.append(f"default_identity: expected {known}, got {settings.default_identity!r}")
+    if identities:
+        problems += _claim_contradictions(settings)
     if settings.audit_required and settings.audit == "none":
         problems.append("audit_required: expected audit to be a file or stdout, got none")
     if len(set(settings.listen)) < len(settings.listen):
@@ -176,6 +179,17 @@ def _contradictions(settings: Settings, *, identities: bool) -> list[str]:
         except SettingsError as error:
             problems.append(str(error))
     return problems
+
+
+def _claim_contradictions(settings: Settings) -> list[str]:
+    """A claim that no caller can ever have: every yes would be refused, or nobody compared with anybody."""
+    claim = settings.approval_claim
+    if claim == OWN_ID or any(source.claims.get(claim) == "string" for source in settings.identity):
+        return []
+    declared = sorted(name for source in settings.identity for name, kind in source.claims.items() if kind == "string")
+    known = f" or one of {', '.join(dict.fromkeys(declared))}" if declared else ""
+    how = f"{OWN_ID}{known}, or a source in identity with claims: {{{claim}: string}}"
+    return [f"approval_claim: expected {how}, got {claim!r}{did_you_mean(claim, declared)}"]
 
 
 def _state_contradictions(settings: Settings) -> list[str]:

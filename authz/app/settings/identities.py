@@ -7,18 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from authz.app.settings import values
 from authz.errors import Problem
 from authz.identity import CLAIM_TYPES, IdentitySource, SourceKind
+from authz.identity.source import ALGORITHMS
 from authz.policy.text.document import Document, Path
 from authz.policy.text.suggestion import did_you_mean
 
+_LEEWAY = values.duration(0, 300)
 _COMMON = ("name", "from", "absent")
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "jwt_authn": (*_COMMON, "payload", "issuer", "id", "groups", "client_id", "scopes", "claims"),
     "header": (*_COMMON, "issuer", "id", "groups", "client_id", "scopes"),
     "peer": _COMMON,
+    "xfcc": (*_COMMON, "callers"),
+    "jwt": (
+        *(*_COMMON, "issuer", "audience", "jwks", "algorithms", "leeway"),
+        *("id", "groups", "client_id", "scopes", "claims"),
+    ),
+}
+_NEEDED = {
+    "issuer": "who signs the tokens, as their claim iss says it",
+    "audience": "who they are for, such as https://mcp.example/{server}",
+    "jwks": "the file or URL of the issuer's keys",
 }
 _HEADER_NAMES = ("id", "groups", "client_id", "scopes")
 
@@ -64,8 +77,6 @@ def _compile(path: Path, entry: object) -> IdentitySource:
         if key not in entry:
             raise _Refused(path, f"expected the key {key}")
     kind = entry["from"]
-    if kind == "jwt":
-        raise _Refused((*path, "from"), "jwt (verified by this service) is not implemented yet")
     if not isinstance(kind, str) or kind not in _KEYS:
         raise _Refused(
             (*path, "from"), f"expected one of {', '.join(_KEYS)}, got {kind!r}{did_you_mean(str(kind), _KEYS)}"
@@ -84,6 +95,12 @@ def _compile(path: Path, entry: object) -> IdentitySource:
         raise _Refused((*path, "absent"), f"expected empty, or no such key, got {entry['absent']!r}")
     if kind == "header" and "id" not in entry:
         raise _Refused(path, "expected the key id: the header that the proxy sets and strips")
+    if kind == "jwt":
+        for key, what in _NEEDED.items():
+            if key not in entry:
+                raise _Refused(path, f"expected the key {key}: {what}")
+    if kind == "xfcc" and "callers" not in entry:
+        raise _Refused(path, "expected the key callers: the proxies whose word on their client counts")
     fields = dict(_fields(path, kind, entry))
     return IdentitySource(name=name, kind=SourceKind(kind), absent_empty="absent" in entry, **fields)
 
@@ -94,6 +111,18 @@ def _fields(path: Path, kind: str, entry: Mapping[str, Any]) -> Iterator[tuple[s
         if key == "claims":
             yield key, _claims((*path, key), value)
             continue
+        if key == "callers":
+            yield key, _callers((*path, key), value)
+            continue
+        if key == "algorithms":
+            yield key, _algorithms((*path, key), value)
+            continue
+        if key == "leeway":
+            try:
+                yield key, _LEEWAY.read(value)
+            except ValueError as error:
+                raise _Refused((*path, key), str(error)) from None
+            continue
         if not isinstance(value, str) or not value or not value.isprintable():
             raise _Refused((*path, key), f"expected text, got {value!r}")
         if kind == "header" and key in _HEADER_NAMES:
@@ -101,7 +130,38 @@ def _fields(path: Path, kind: str, entry: Mapping[str, Any]) -> Iterator[tuple[s
                 value = values.HEADER.parse(value)
             except ValueError as error:
                 raise _Refused((*path, key), str(error)) from None
+        if key == "audience" and urlsplit(value).scheme not in ("http", "https"):
+            raise _Refused((*path, key), f"expected the server's URI (RFC 8707), got {value!r}")
+        if key == "jwks" and "://" in value and not _is_safe(value):
+            raise _Refused((*path, key), f"expected a file, an https URL, or http on this machine, got {value!r}")
         yield key, value
+
+
+def _is_safe(url: str) -> bool:
+    """Whether nobody on the way can change what is fetched from `url`."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and values.Address(host).loopback))
+
+
+def _algorithms(path: Path, raw: object) -> tuple[str, ...]:
+    listed = raw if isinstance(raw, list) else [raw]
+    for one in listed:
+        if one not in ALGORITHMS:
+            known = ", ".join(ALGORITHMS)
+            raise _Refused(path, f"expected algorithms among {known}, got {one!r}{did_you_mean(str(one), ALGORITHMS)}")
+    if not listed:
+        raise _Refused(path, "expected at least one algorithm")
+    return tuple(dict.fromkeys(listed))
+
+
+def _callers(path: Path, raw: object) -> frozenset[str]:
+    if not isinstance(raw, list) or not raw or not all(isinstance(one, str) and one for one in raw):
+        raise _Refused(path, f"expected a list of callers such as [unix, 10.0.0.7, spiffe://…], got {_kind(raw)}")
+    return frozenset(raw)
 
 
 def _claims(path: Path, raw: object) -> Mapping[str, str]:

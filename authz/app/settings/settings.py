@@ -18,6 +18,7 @@ from authz.app.settings.values import Address, Kind, Secret
 from authz.app.store.address import MEMORY, StateAddress
 from authz.identity import IdentitySource
 from authz.model import Disclose
+from authz.policy.matching import Way
 
 VARIABLE_PREFIX = "MCP_AUTHZ_"
 MIB = 1 << 20
@@ -281,12 +282,15 @@ class Settings:
             why="policies/README.md 6",
         ),
     )
-    select_by: str = field(
-        default="",
+    select_by: tuple[Way, ...] = field(
+        default=(),
         metadata=_about(
-            values.one_of(("host",)),
-            "`host`: choose by the Host header where the route names no server; only where the proxy routes by it",
-            shown="the route only",
+            values.one_of(tuple(Way), Way),
+            "what else tells which server a request is for, where the route's context extension does not: `route` "
+            "(Envoy Gateway's `includeRouteMetadata`), `destination` (a sidecar's certificate), `host` (only where the "
+            "proxy routes by that header); the first that is present is final, in this order; may be repeated",
+            many=True,
+            shown="`extension` alone",
         ),
     )
     request_headers: tuple[str, ...] = field(

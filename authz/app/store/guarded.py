@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from authz.app.store.breaker import Breaker
+from authz.app.store.bulletin import Bulletin
+from authz.app.store.deadline import in_time
 from authz.app.store.failures import Cause, StoreFailure
 from authz.app.store.fallback import Fallback, Outcome
 from authz.errors import StoreError
 from authz.model import ApprovalRecord, Discharge, Ruling
 from authz.state.memory import MemoryStore
-from authz.state.store import Approvals, Attempt, Store, Usage
+from authz.state.store import Approvals, Attempt, Store, Usage, any_record
 
 PATIENT = 2.0  # seconds for what people ask, and to connect
-GRACE = 0.002  # seconds to read what has come while the event loop was held up
+THOROUGH = 20.0  # seconds for a walk over all keys: a million take 1 s, 10 s on a busy machine (measured)
 PROBE = 0.5  # seconds between probes while the store is away, a quarter more or less: replicas must not march in step
 BEAT = 2.0  # seconds between probes while all is well, by which replicas know of each other
 
 T = TypeVar("T")
-_log = logging.getLogger("mcp_authz.state")
 
 
 class Shared(Store, Approvals, Protocol):
@@ -47,7 +47,10 @@ class GuardedStore(Store, Approvals):
 
     An attempt that is not answered in time may have been paid: it is judged again here, so it may count twice, in the
     shared store and here, never nowhere. What was paid here alone is not counted in the shared store when that is back:
-    in a window with an outage all replicas together admit at most `max` twice, where their number is known.
+    in a window with an outage all replicas together admit at most `max` twice, where their number is known. To add it
+    afterwards would charge some calls a second time, those that the store has paid without being heard, at a time that
+    is not theirs, and send every replica's counters to a store that has just come back; who cannot afford twice `max`
+    says `deny`, which is the default where `cost` is given.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class GuardedStore(Store, Approvals):
         self._jitter = jitter
         self._fallback = Fallback(local)
         self._breaker = Breaker(StoreFailure("not asked yet", Cause.CONNECTION))
-        self._since = time.monotonic()
+        self._bulletin = Bulletin(where)
         self._watching: asyncio.Task[None] | None = None
         self._closed = False
         self._outcomes = dict.fromkeys(Outcome, 0)
@@ -81,10 +84,7 @@ class GuardedStore(Store, Approvals):
     async def start(self) -> None:
         """Connect, and watch the store from now on. That it does not answer is logged and no reason not to start."""
         await self._probe()
-        if self._breaker.why is None:
-            _log.info("state %s: connected, replicas: %s", self._where, self.replicas)
-        else:
-            self._say_away(self._breaker.why)
+        self._bulletin.started(self._breaker.why, self.replicas)
         self._watching = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
@@ -105,7 +105,7 @@ class GuardedStore(Store, Approvals):
         if self._breaker.closed:
             started = time.perf_counter()
             try:
-                discharge = await self._in_time(self._shared.discharge(attempt))
+                discharge = await in_time(self._shared.discharge(attempt), self._timeout)
             except StoreFailure as failure:
                 self._failed(failure)
             else:
@@ -124,25 +124,11 @@ class GuardedStore(Store, Approvals):
         self._outcomes[outcome] += 1
         return discharge
 
-    async def _in_time(self, asked: Awaitable[T]) -> T:
-        """What is asked, or StoreFailure once the deadline is over."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(None) as deadline:
-                due = loop.time() + self._timeout
-                bell = loop.call_at(due, _ring, loop, deadline, due)
-                try:
-                    return await asked
-                finally:
-                    bell.cancel()
-        except TimeoutError:
-            raise StoreFailure(f"no answer within {self._timeout * 1000:g} ms", Cause.TIMEOUT) from None
-
     def _failed(self, failure: StoreFailure) -> None:
         self._failures[failure.cause] += 1
         opened = self._breaker.failed(failure)
         if opened:
-            self._changed()
+            self._bulletin.changed(self._breaker.why)
         if opened or failure.cause is Cause.CONNECTION:
             self._wake.set()
 
@@ -161,7 +147,7 @@ class GuardedStore(Store, Approvals):
                         woken = await self._wake.wait()
             self._wake.clear()
             if await self._probe():
-                self._changed()
+                self._bulletin.changed(self._breaker.why)
             if woken:  # however often it is woken
                 await asyncio.sleep(PROBE * (0.75 + self._jitter() / 2))
 
@@ -171,7 +157,7 @@ class GuardedStore(Store, Approvals):
         try:
             async with asyncio.timeout(PATIENT):
                 await self._mend()
-            self._fallback.replicas = await self._in_time(self._shared.beat())
+            self._fallback.replicas = await in_time(self._shared.beat(), self._timeout)
         except StoreFailure as found:
             failure = found
         except TimeoutError:
@@ -183,33 +169,23 @@ class GuardedStore(Store, Approvals):
             self._failures[failure.cause] += 1
         return self._breaker.probed(failure)
 
-    def _changed(self) -> None:
-        now = time.monotonic()
-        if self._breaker.why is None:
-            _log.info("state %s: answers again, after %.1f s", self._where, now - self._since)
-        else:
-            self._say_away(self._breaker.why)
-        self._since = now
-
-    def _say_away(self, why: StoreFailure) -> None:
-        text = "state %s: %s: until it answers again each limit does what its on_store_error says"
-        _log.error(text, self._where, why, exc_info=why.__cause__ if why.cause is Cause.OTHER else None)
-
     # --------------------------------------------------------------------------------------------- what people ask
 
-    async def usage(self, most: int = 1_000) -> Sequence[Usage]:
+    async def usage(self, most: int = 1_000, *, server: str = "", limit: str = "") -> Sequence[Usage]:
         """Up to `most` counters in use now, of all replicas; raises StoreError."""
-        return await self._patiently(lambda: self._shared.usage(most))
+        return await self._patiently(lambda: self._shared.usage(most, server=server, limit=limit), THOROUGH)
 
     async def reset(self, server: str, limit: str = "") -> int:
         """Forget counters, this replica's own too; how many there were in the shared store. Raises StoreError."""
-        number = await self._patiently(lambda: self._shared.reset(server, limit))
+        number = await self._patiently(lambda: self._shared.reset(server, limit), THOROUGH)
         await self.local.reset(server, limit)
         return number
 
-    async def records(self, *, most: int = 200) -> Sequence[ApprovalRecord]:
+    async def records(
+        self, *, most: int = 200, pending: bool | None = None, wanted: Callable[[ApprovalRecord], bool] = any_record
+    ) -> Sequence[ApprovalRecord]:
         """As of the shared store; raises StoreError."""
-        return await self._patiently(lambda: self._shared.records(most=most))
+        return await self._patiently(lambda: self._shared.records(most=most, pending=pending, wanted=wanted))
 
     async def record(self, id_: str) -> ApprovalRecord | None:
         """As of the shared store; raises StoreError."""
@@ -223,15 +199,16 @@ class GuardedStore(Store, Approvals):
         """As of the shared store; raises StoreError."""
         return await self._patiently(self._shared.changes)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, ask: Callable[[], Awaitable[T]], seconds: float = 0.0) -> T:
         self._require_open()
         if self._breaker.why is not None:
             raise self._breaker.why.again()
+        patience = seconds or PATIENT
         try:
-            async with asyncio.timeout(PATIENT):
+            async with asyncio.timeout(patience):
                 return await ask()
         except TimeoutError:
-            failure = StoreFailure(f"no answer within {PATIENT:g} s", Cause.TIMEOUT)
+            failure = StoreFailure(f"no answer within {patience:g} s", Cause.TIMEOUT)
         except StoreFailure as found:
             failure = found
         self._failures[failure.cause] += 1
@@ -269,9 +246,3 @@ class GuardedStore(Store, Approvals):
     def describe(self) -> Mapping[str, Any]:
         """Where the store is and how it stands, fit for JSON."""
         return {"store": self._where, "up": self.up, "problem": self.problem, "replicas": self.replicas}
-
-
-def _ring(loop: asyncio.AbstractEventLoop, deadline: asyncio.Timeout, due: float) -> None:
-    """The deadline is over. Where it was the event loop that was late, what has come meanwhile is read first."""
-    now = loop.time()
-    deadline.reschedule(now + GRACE if now - due > GRACE else now)

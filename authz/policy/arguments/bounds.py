@@ -6,6 +6,7 @@ bound without a type beside it is refused here (policies/README.md 3).
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from authz.policy.arguments.form import ANNOTATIONS
@@ -23,6 +24,7 @@ from authz.policy.arguments.schema import (
 
 _OBJECT = frozenset(["object"])
 _SAME_VALUE = frozenset(("not", "if", "then", "else", "allOf", "anyOf", "oneOf", "dependentSchemas"))
+_BOUNDING = BOUNDS.keys() | {"not", "if"}
 
 
 class Bounds:
@@ -48,12 +50,14 @@ class Bounds:
         """`beside` are the types that other schemas for the same value have declared; None: none has."""
         if not isinstance(schema, dict):
             return
-        types = meet([beside, declared(schema, self._definitions)])
+        own = declared(schema, self._definitions)
+        types = own if beside is None else meet([beside, own])
         if types == frozenset() and not negated:
             self.problems.append(SchemaProblem(path, "nothing can fit: its types exclude each other"))
             return
         for keyword in schema:
-            self._check_bound(keyword, types, path)
+            if keyword in _BOUNDING:
+                self._check_bound(keyword, types, path)
         if not negated:
             self._check_types(schema, types, path)
             self._check_looseness(schema, path)
@@ -79,8 +83,10 @@ class Bounds:
 
     def _check_types(self, schema: Schema, types: frozenset[str] | None, path: Path) -> None:
         """Of several types each should be bounded, if any is; null and booleans have nothing to bound."""
+        if types is None or len(types) < 2 or "const" in schema or "enum" in schema:
+            return  # a bound that does not bound the only type is a problem already
         bounded = {BOUNDS[keyword] for keyword in schema if keyword in BOUNDS}
-        if types is None or not bounded or "const" in schema or "enum" in schema:
+        if not bounded:
             return
         free = sorted(one for one in types - {"null", "boolean"} if not any(_covers(kind, {one}) for kind in bounded))
         if free:
@@ -89,9 +95,12 @@ class Bounds:
     def _check_looseness(self, schema: Schema, path: Path) -> None:
         if "pattern" in schema and not is_anchored(schema["pattern"]):
             self._warn((*path, "pattern"), f"{schema['pattern']!r} is not anchored as ^…$: it may match a part only")
+        properties = schema.get("properties")
+        if not properties:
+            return
         beside = [one for one in (schema, *schema.get("allOf", ())) if isinstance(one, dict)]
         required = {name for one in beside for name in one.get("required", ())}
-        for name, child in schema.get("properties", {}).items():
+        for name, child in properties.items():
             if name not in required and self._constrains(child):
                 self._warn((*path, "properties", name), "is constrained but not required: a call without it passes")
 
@@ -111,6 +120,7 @@ def _covers(bounded: str, types: frozenset[str] | set[str]) -> bool:
     return bounded in types or (bounded == "number" and "integer" in types)
 
 
+@functools.lru_cache(4096)
 def is_anchored(pattern: str) -> bool:
     """Whether a match must be the whole text: `^…$` (or `\\A`, `\\z`), no alternative outside a group, no `(?m)`."""
     if not pattern.startswith(("^", "\\A")):

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from authz.policy.arguments.patterns import program_size, refusal
 from authz.policy.arguments.schema import (
     DEFINITION,
     TYPES,
@@ -19,7 +20,6 @@ from authz.policy.arguments.schema import (
     PatternError,
     SchemaProblem,
     children,
-    compile_pattern,
 )
 
 MAX_SCHEMAS = 2_000  # with every reference written out; work is their number times the size of the arguments
@@ -110,6 +110,8 @@ _ORDERED = (
     ("minProperties", "maxProperties"),
     ("minContains", "maxContains"),
 )
+_LOW = frozenset(low for low, _ in _ORDERED)
+_LOOKED_INTO = frozenset(("$ref", "pattern", "patternProperties"))  # whose values are more than well-formed or not
 
 
 class Form:
@@ -119,6 +121,7 @@ class Form:
         self.problems: list[SchemaProblem] = []
         self.used: list[str] = []
         self._definitions = definitions
+        self._schemas = 0  # seen so far
 
     def inspect(self, schema: Any, path: Path = ()) -> None:
         """Look at `schema` and at every definition that it reaches; `path` is where it stands."""
@@ -131,10 +134,12 @@ class Form:
             self._schema(schema, path, 0)
         for name in self.used:  # grows while definitions refer to others
             self._schema(self._definitions[name], ("$defs", name), 0)
-        if not self.problems:
+        # Where nothing refers to anything, all were counted as they were seen.
+        if not self.problems and (self.used or self._schemas > MAX_SCHEMAS):
             self._size(schema, path)
 
     def _schema(self, schema: Any, path: Path, depth: int) -> None:
+        self._schemas += 1
         if depth > MAX_NESTING:
             self._problem(path, f"schemas may be nested {MAX_NESTING} levels deep")
         elif not isinstance(schema, dict):
@@ -143,14 +148,17 @@ class Form:
         else:
             before = len(self.problems)
             for keyword, value in schema.items():
-                self._keyword(keyword, value, (*path, keyword))
-            for keyword, other in _NEEDS.items():
-                if keyword in schema and other not in schema:
-                    self._problem((*path, keyword), f"means nothing without {other}")
+                if keyword in _LOOKED_INTO or keyword not in _VALUES or not _VALUES[keyword][0](value):
+                    self._keyword(keyword, value, (*path, keyword))
+            if not _NEEDS.keys().isdisjoint(schema):
+                for keyword, other in _NEEDS.items():
+                    if keyword in schema and other not in schema:
+                        self._problem((*path, keyword), f"means nothing without {other}")
             if len(self.problems) == before:
-                for low, high in _ORDERED:
-                    if low in schema and high in schema and schema[low] > schema[high]:
-                        self._problem((*path, low), f"is above {high}: nothing can fit")
+                if not _LOW.isdisjoint(schema):
+                    for low, high in _ORDERED:
+                        if low in schema and high in schema and schema[low] > schema[high]:
+                            self._problem((*path, low), f"is above {high}: nothing can fit")
                 for place, child in children(schema):
                     self._schema(child, (*path, *place), depth + 1)
 
@@ -183,9 +191,13 @@ class Form:
 
     def _pattern(self, pattern: str, path: Path) -> None:
         try:
-            compile_pattern(pattern)
+            program_size(pattern)
         except PatternError as error:
             self._problem(path, f"RE2 refuses the pattern {pattern!r}: {error}")
+            return
+        refused = refusal(pattern)
+        if refused:
+            self._problem(path, refused)
 
     def _size(self, schema: Any, path: Path) -> None:
         """Refuse what is endless or huge with every reference written out."""

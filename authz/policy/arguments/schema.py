@@ -94,23 +94,47 @@ def target(schema: Schema, definitions: Definitions) -> Any:
     return definitions[schema["$ref"].removeprefix(DEFINITION)]
 
 
-def children(schema: Schema) -> Iterable[tuple[Path, Any]]:
+_ONE, _LIST, _NAMED = range(3)
+_CHILDREN = (
+    dict.fromkeys(
+        ("items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else"),
+        _ONE,
+    )
+    | dict.fromkeys(("prefixItems", "allOf", "anyOf", "oneOf"), _LIST)
+    | dict.fromkeys(("properties", "patternProperties", "dependentSchemas"), _NAMED)
+)
+
+
+def children(schema: Schema) -> list[tuple[Path, Any]]:
     """Every schema directly inside `schema`, with its path; references are not followed."""
-    for keyword in ("items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else"):
-        if keyword in schema:
-            yield (keyword,), schema[keyword]
-    for keyword in ("prefixItems", "allOf", "anyOf", "oneOf"):
-        for at, child in enumerate(schema.get(keyword, ())):
-            yield (keyword, at), child
-    for keyword in ("properties", "patternProperties", "dependentSchemas"):
-        for name, child in schema.get(keyword, {}).items():
-            yield (keyword, name), child
+    found: list[tuple[Path, Any]] = []
+    for keyword, value in schema.items():
+        kind = _CHILDREN.get(keyword)
+        if kind is None:
+            continue
+        if kind == _NAMED:
+            found += [((keyword, name), child) for name, child in value.items()]
+        elif kind == _ONE:
+            found.append(((keyword,), value))
+        else:
+            found += [((keyword, at), child) for at, child in enumerate(value)]
+    return found
+
+
+_ONLY = {name: frozenset([name]) for name in TYPES}
+_DECLARING = frozenset(("const", "enum", "$ref", "allOf", "anyOf", "oneOf"))  # beside or in place of `type`
 
 
 def declared(schema: Any, definitions: Definitions) -> frozenset[str] | None:
     """The types that a value which fits `schema` can have, None where it says nothing of them."""
     if isinstance(schema, bool):
         return None if schema else frozenset()
+    if _DECLARING.isdisjoint(schema):
+        type_ = schema.get("type")
+        if type_ is None:
+            return None
+        if isinstance(type_, str):
+            return _ONLY[type_]
     found: list[frozenset[str] | None] = []
     if "type" in schema:
         type_ = schema["type"]
@@ -132,19 +156,29 @@ def declared_at(schema: Any, path: Path, definitions: Definitions) -> frozenset[
     found = [declared_at(child, rest, definitions) for child in _members(schema, step)]
     if isinstance(step, int):
         found.append(_items(schema, step, rest, definitions))
-    return meet(found + _combined(schema, definitions, lambda other, _: declared_at(other, path, definitions)))
+    holder = "array" if isinstance(step, int) else "object"
+    return meet(found + _combined(schema, definitions, lambda other, _: declared_at(other, path, definitions), holder))
 
 
-def _combined(schema: Schema, definitions: Definitions, of: Any) -> list[frozenset[str] | None]:
-    """What the schemas that apply to the same value say: references, all of `allOf`, the union of alternatives."""
+def _combined(schema: Schema, definitions: Definitions, of: Any, holder: str = "") -> list[frozenset[str] | None]:
+    """What the schemas that apply to the same value say: references, all of `allOf`, the union of alternatives.
+
+    Alternatives that say it is no `holder` say nothing of what is inside one.
+    """
     found: list[frozenset[str] | None] = []
     if "$ref" in schema:
         found.append(of(target(schema, definitions), definitions))
     found += [of(child, definitions) for child in schema.get("allOf", ())]
     for keyword in ("anyOf", "oneOf"):
         if keyword in schema:
-            found.append(join([of(child, definitions) for child in schema[keyword]]))
+            several = [child for child in schema[keyword] if not holder or _may_be(child, holder, definitions)]
+            found.append(join([of(child, definitions) for child in several]) if several else None)
     return found
+
+
+def _may_be(schema: Any, type_: str, definitions: Definitions) -> bool:
+    types = declared(schema, definitions)
+    return types is None or type_ in types
 
 
 def _members(schema: Schema, step: str | int) -> list[Any]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from authz.names import fold
-from authz.policy.arguments.schema import Definitions, compile_pattern, target
+from authz.policy.arguments.patterns import program_size
+from authz.policy.arguments.schema import Definitions, target
 
 # RE2 and the validator's engine need about 4 ns for an instruction and a byte where a pattern defeats their caches
 # (`a[ab]{60}c`; measured), so a check spends at most some 30 ms on patterns, and common ones far less.
@@ -102,10 +103,7 @@ def _other_names(schema: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _size(pattern: str | None) -> int:
-    if pattern is None:
-        return 0
-    program = compile_pattern(pattern)
-    return int(max(program.programsize, program.reverseprogramsize))
+    return 0 if pattern is None else program_size(pattern)
 
 
 def _settle(shape: Shape) -> Shape | None:

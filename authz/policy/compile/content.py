@@ -13,7 +13,7 @@ from typing import Any
 from authz.policy.arguments.form import ANNOTATIONS
 from authz.policy.arguments.schema import DEFINITION
 
-_BLOCK = ("arguments", "require", "continuations")
+_BLOCK = ("arguments", "require", "continuations", "strict_arguments")
 _DIGITS = 32  # 128 bits
 _NAMED = ("properties", "patternProperties", "dependentSchemas")  # schemas by a name of the author's own
 _VALUES = ("const", "enum", "required", "dependentRequired")

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.arguments.declares import Declares
 from authz.policy.index import Index
 from authz.policy.rules import Block
 
-Types: TypeAlias = Sequence[ArgumentsSchema]
+Types: TypeAlias = Sequence[Declares]
 Lacks: TypeAlias = Callable[[Types], Sequence[str]]  # what is missing where these have accepted the arguments
 
 
@@ -45,7 +45,7 @@ def accepted(block: Block, *, baseline: bool) -> Iterator[Types]:
         yield present(first.arguments if checked else None, block.arguments)
 
 
-def present(*schemas: ArgumentsSchema | None) -> list[ArgumentsSchema]:
+def present(*schemas: Declares | None) -> list[Declares]:
     """Those that there are."""
     return [one for one in schemas if one is not None]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -11,16 +10,22 @@ from typing import Any
 from authz.errors import PolicyError, Problem
 from authz.model import TargetKind
 from authz.policy.arguments.check import inspect_definitions
+from authz.policy.catalog.files import NO_CATALOGS, CatalogFile
 from authz.policy.compile.approvals import ApprovalCompiler
+from authz.policy.compile.catalog_use import CatalogUse
+from authz.policy.compile.catalogued import CATEGORIES, Catalogued
 from authz.policy.compile.findings import Findings
 from authz.policy.compile.limits import LimitCompiler
+from authz.policy.compile.review import Review
 from authz.policy.compile.rules import RuleCompiler
 from authz.policy.index import Index
-from authz.policy.rules import Block, Compiled, HostMatch, Policy, Rule
+from authz.policy.matching import Way, compile_matches, unused
+from authz.policy.rules import Block, Compiled, Policy, Rule, SharedLimit
 from authz.policy.selection import EVERY_SERVER
 from authz.policy.text import schema
 from authz.policy.text.document import Document, parse
 from authz.policy.text.reader import MAX_PROBLEMS
+from authz.policy.text.source import digest_of
 
 SECTIONS: Mapping[str, TargetKind] = {
     "tools": TargetKind.TOOL,
@@ -37,17 +42,13 @@ class PolicyContext:
     """What of the settings bears on how policies are read.
 
     `claims` has, for each identity source by name, the types of the claims that it declares; the first source is the
-    default. `request_headers` are the headers that conditions may read.
+    default. `request_headers` are the headers that conditions may read, `select_by` what of `match`
+    chooses a request's policy, in the order in which it is looked at.
     """
 
     claims: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {"default": {}})
     request_headers: frozenset[str] = frozenset()
-    select_by_host: bool = False
-
-
-def digest_of(text: bytes) -> str:
-    """What tells one version of a file from another."""
-    return hashlib.sha256(text).hexdigest()
+    select_by: tuple[Way, ...] = ()
 
 
 def broken_file(file: str, text: bytes, *problems: Problem) -> Compiled:
@@ -55,8 +56,13 @@ def broken_file(file: str, text: bytes, *problems: Problem) -> Compiled:
     return Compiled(file, digest_of(text), _server_name(file, None), None, problems, baseline=_is_baseline(file))
 
 
-def compile_file(file: str, text: bytes, context: PolicyContext) -> Compiled:
-    """`text` of `file` (its place relative to the directory) -> what it is; never raises for what it says."""
+def compile_file(
+    file: str, text: bytes, context: PolicyContext, catalogs: Mapping[str, CatalogFile] = NO_CATALOGS
+) -> Compiled:
+    """`text` of `file` (its place relative to the directory) -> what it is; never raises for what it says.
+
+    `catalogs` are the catalogues by server.
+    """
     try:
         document = parse(text, file)
     except PolicyError as error:
@@ -65,7 +71,18 @@ def compile_file(file: str, text: bytes, context: PolicyContext) -> Compiled:
     # Beyond that many problems the schema does not say which blocks have one, and nothing may be taken from the file.
     if not isinstance(document.value, dict) or len(misshapen) >= MAX_PROBLEMS:
         return broken_file(file, text, *misshapen)
-    return _FileCompiler(document, digest_of(text), context, misshapen).compile()
+    return compile_document(document, digest_of(text), context, misshapen, catalogs)
+
+
+def compile_document(
+    document: Document,
+    digest: str,
+    context: PolicyContext,
+    misshapen: Sequence[Problem] = (),
+    catalogs: Mapping[str, CatalogFile] = NO_CATALOGS,
+) -> Compiled:
+    """`document`, of whose shape `misshapen` is all that is wrong -> what it is; `digest` is of the file's bytes."""
+    return _FileCompiler(document, digest, context, misshapen, catalogs).compile()
 
 
 def _is_baseline(file: str) -> bool:
@@ -84,7 +101,14 @@ def _server_name(file: str, given: object) -> str:
 class _FileCompiler:
     """Compiles one document as far as its problems let it, so that all of them are found at once."""
 
-    def __init__(self, document: Document, digest: str, context: PolicyContext, misshapen: Sequence[Problem]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        digest: str,
+        context: PolicyContext,
+        misshapen: Sequence[Problem],
+        catalogs: Mapping[str, CatalogFile],
+    ) -> None:
         self._raw: dict[str, Any] = document.value
         self._file = document.file
         self._digest = digest
@@ -106,12 +130,28 @@ class _FileCompiler:
         claims = context.claims.get(self._identity, context.claims[default])
         headers = context.request_headers
         sources = tuple(context.claims)
-        self._limits = LimitCompiler(self._findings, self._server, owner, claims=claims, headers=headers)
+        self._catalog = None if self._baseline else catalogs.get(self._server)
+        names = tuple(self._section("tools"))
+        self._catalogued = Catalogued(self._server, self._catalog, names, baseline=self._baseline)
+        self._use = CatalogUse(self._findings, self._catalogued)
+        self._review = Review(self._findings, self._catalogued)
+        self._limits = LimitCompiler(
+            self._findings,
+            self._server,
+            owner,
+            catalogued=self._catalogued,
+            use=self._use,
+            claims=claims,
+            headers=headers,
+        )
         self._approvals = ApprovalCompiler(self._findings, self._definitions, sources)
         self._rules = RuleCompiler(
             self._findings,
             self._limits,
             self._approvals,
+            catalogued=self._catalogued,
+            use=self._use,
+            review=self._review,
             defs=self._definitions,
             sources=sources,
             claims=claims,
@@ -123,6 +163,9 @@ class _FileCompiler:
         for found in inspect_definitions(self._definitions):
             self._findings.problem(found.path, found.message)
         sections = {kind: Index(self._blocks(name)) for name, kind in SECTIONS.items()}
+        if CATEGORIES in self._raw:
+            self._use.categories()
+        categories = self._blocks(CATEGORIES)
         for name, kind in SECTIONS.items():
             if len(sections[kind].globs) > MAX_GLOBS:
                 text = f"expected at most {MAX_GLOBS} globs, got {len(sections[kind].globs)}; every pair is compared"
@@ -138,6 +181,7 @@ class _FileCompiler:
         known = sections[TargetKind.TOOL] if whole else None
         limits = self._limits.compile_shared(shared, known, baseline=self._baseline)
         default = None if self._baseline else self._default()
+        self._look_over(shared, sections[TargetKind.TOOL], categories, default, limits)
         policy = None
         if not self._findings.problems:
             origins = self._raw.get("origins")
@@ -149,15 +193,15 @@ class _FileCompiler:
                 default=default,
                 limits=limits,
                 origins=None if origins is None else frozenset(origins),
-                match=tuple(
-                    HostMatch(entry["host"].lower(), entry.get("path", "").rstrip("/"))
-                    for entry in self._raw.get("match", [])
-                ),
+                match=compile_matches(self._raw.get("match", [])),
                 identity=self._identity,
                 shadow=self._shadow,
                 baseline=self._baseline,
-                forbids_unnamed_continuations=_asks_unnamed(sections.values(), default),
+                forbids_unnamed_continuations=_asks_unnamed(sections.values(), categories.values(), default),
                 names=frozenset(key for name in SECTIONS if name != "methods" for key in self._section(name)),
+                categories=categories,
+                catalog=self._catalogued.known,
+                catalog_version="" if self._catalog is None else self._catalog.version,
             )
         return Compiled(
             self._file,
@@ -168,7 +212,28 @@ class _FileCompiler:
             tuple(dict.fromkeys(self._findings.warnings)),
             self._shadow,
             self._baseline,
+            catalog="" if self._catalog is None else self._catalog.state,
+            needs_catalog=self._use.needed,
         )
+
+    def _look_over(
+        self,
+        shared: Sequence[Mapping[str, Any]],
+        tools: Index[Block],
+        categories: Mapping[str, Block],
+        default: Rule | None,
+        limits: Sequence[SharedLimit],
+    ) -> None:
+        """Warnings of what does not go together; nothing is said of a file that does not load anyway."""
+        if self._findings.problems:
+            return
+        if categories and "*" in tools.globs:
+            self._findings.warn((CATEGORIES,), "never applies: '*' in tools matches every tool")
+        for section in ("tools", "prompts"):
+            self._review.names(section, self._section(section))
+        self._review.limits(shared)
+        self._review.reach(shared, tools, categories, default)
+        self._review.risks(tools, categories, default, limits)
 
     def _clear(self, key: str) -> Any:
         return None if self._findings.is_misshapen((key,)) else self._raw.get(key)
@@ -198,8 +263,9 @@ class _FileCompiler:
             names = ", ".join(self._context.claims)
             text = f"expected one of the identity sources {names}, got {self._identity!r}"
             self._findings.problem(("identity",), text)
-        if "match" in self._raw and not self._context.select_by_host:
-            self._findings.warn(("match",), "is looked at only with the setting --select-by host")
+        if not self._findings.is_misshapen(("match",)):
+            for at, way in unused(compile_matches(self._raw.get("match", [])), self._context.select_by):
+                self._findings.warn(("match", at), f"is looked at only with the setting --select-by {way}")
 
     def _default(self) -> Rule:
         action = self._raw.get("default", "deny")
@@ -228,11 +294,11 @@ def _refers(raw: Any, missing: Collection[str]) -> bool:
     return isinstance(raw, list) and any(_refers(entry, missing) for entry in raw)
 
 
-def _asks_unnamed(sections: Iterable[Index[Block]], default: Rule | None) -> bool:
+def _asks_unnamed(sections: Iterable[Index[Block]], categories: Iterable[Block], default: Rule | None) -> bool:
     """Whether something asks for an approval without letting continuations through."""
-    blocks = (block for one in sections for several in (one.exact, one.globs) for block in several.values())
+    named = (block for one in sections for several in (one.exact, one.globs) for block in several.values())
     asked = default is not None and default.approval is not None
-    return asked or any(block.asks and not block.continuations for block in blocks)
+    return asked or any(block.asks and not block.continuations for block in (*named, *categories))
 
 
 def _has_wild_authority(uri: str) -> bool:

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from authz.model import Algorithm, Limit, OnStoreError
+from authz.policy.arguments.check import ArgumentsSchema, compile_arguments
+from authz.policy.compile.catalog_use import CatalogUse
+from authz.policy.compile.catalogued import Catalogued
 from authz.policy.compile.costs import CostCompiler
-from authz.policy.compile.coverage import Types, uncovered
+from authz.policy.compile.coverage import Types, present, uncovered
 from authz.policy.compile.duration import MAX_DAYS, parse_rate, parse_window
 from authz.policy.compile.findings import Findings
+from authz.policy.compile.offered import OfferedTypes
+from authz.policy.compile.unreachable import unreachable_limits
 from authz.policy.conditions.amount import Amount
 from authz.policy.index import Index
 from authz.policy.limits import ARGUMENT, LimitRule
@@ -29,19 +34,24 @@ class LimitCompiler:
         server: str,
         owner: Sequence[str],
         *,
+        catalogued: Catalogued,
+        use: CatalogUse,
         claims: Mapping[str, str],
         headers: frozenset[str],
     ) -> None:
         self._findings = findings
         self._server = server
         self._owner = tuple(owner)
-        self._costs = CostCompiler(findings, claims, headers)
+        self._catalogued = catalogued
+        self._costs = CostCompiler(findings, use, claims, headers)
         self._equals: dict[tuple[str, ...], int] = {}
         self._names: set[str] = set()
 
     def compile(self, path: Path, block: str, rule: str, given: Any, types: Types) -> tuple[LimitRule, ...]:
         """The `rate_limit` at `path` of `rule` in `block`; `types` have accepted the arguments before it is charged."""
         several = isinstance(given, list)
+        for at, other in unreachable_limits(given) if several else ():
+            self._findings.warn((*path, at), f"nobody can reach it: rate_limit[{other}] is exhausted first")
         rules = []
         for at, entry in enumerate(given if several else [given]):
             place: Path = (*path, at) if several else path
@@ -72,14 +82,18 @@ class LimitCompiler:
                 continue
             names: list[str] | None = raw.get("tools")
             per = _per(raw)
+            offered = {name: self._catalogued.offered_to(name) for name in names or ()}
             for part in per:
                 if part.startswith(ARGUMENT):
-                    self._check_shared_argument((*path, "per"), part, names, tools, baseline)
-            cost = self._costs.compile_shared((*path, "cost"), raw.get("cost", 1), names, tools, baseline=baseline)
+                    self._check_shared_argument((*path, "per"), part, offered if names else None, tools, baseline)
+            given_cost = raw.get("cost", 1)
+            asked = offered if names else None
+            cost = self._costs.compile_shared((*path, "cost"), given_cost, asked, tools, baseline=baseline)
             limit = self._limit(path, "limits", raw)
             self._warn_of_excess(path, limit, cost)
             rule = LimitRule(limit, per, cost, f"limits[{at}]")
-            shared.append(SharedLimit(rule, None if names is None else Index(dict.fromkeys(names, True))))
+            types = {name: () if types is None else _checked(types) for name, types in offered.items()}
+            shared.append(SharedLimit(rule, None if names is None else Index(types)))
         return tuple(shared)
 
     def _limit(self, path: Path, block: str, raw: Mapping[str, Any]) -> Limit:
@@ -123,7 +137,12 @@ class LimitCompiler:
             self._findings.warn((*path, "cost"), f"is more than {what} ({most}): no call ever passes")
 
     def _check_shared_argument(
-        self, path: Path, part: str, names: Sequence[str] | None, tools: Index[Block] | None, baseline: bool
+        self,
+        path: Path,
+        part: str,
+        names: Mapping[str, OfferedTypes | None] | None,
+        tools: Index[Block] | None,
+        baseline: bool,
     ) -> None:
         """Every rule that may let one of the tools through must have checked the type of what `per` reads."""
         if names is None:
@@ -132,10 +151,11 @@ class LimitCompiler:
         if tools is None:
             return
 
-        def lacks(types: Types) -> list[str]:
-            return [] if _declared(types, part) else [part]
+        for name, offered in names.items():
 
-        for name in names:
+            def lacks(types: Types, offered: OfferedTypes | None = offered) -> list[str]:
+                return [] if _declared([*types, *present(offered)], part) else [part]
+
             for key, _ in uncovered(tools, name, lacks, baseline=baseline):
                 text = f"{part} has no declared type in tools.{key}; add it to the arguments there"
                 self._findings.problem(path, text)
@@ -147,6 +167,13 @@ def _written_out(raw: dict[str, Any] | str) -> dict[str, Any]:
         return raw
     maximum, seconds = parse_rate(raw)  # whose form the schema has checked
     return {"max": maximum, "window": int(seconds)}
+
+
+def _checked(offered: OfferedTypes) -> tuple[ArgumentsSchema, ...]:
+    """What checks the types that were taken from the catalogue; nothing where none were."""
+    taken = offered.taken()
+    compiled = None if taken is None else compile_arguments(taken, {})[0]
+    return () if compiled is None else (compiled,)
 
 
 def _per(raw: Mapping[str, Any]) -> tuple[str, ...]:

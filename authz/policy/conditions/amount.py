@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz.model import Call, Message, MessageKind, Principal, Target, TargetKind
-from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.arguments.declares import Declares
 from authz.policy.conditions.program import Program, compile_program
 from authz.policy.conditions.syntax import Const, Name, Node, Operation, Select
 from authz.policy.conditions.types import NUMERIC
@@ -64,7 +64,7 @@ def number(value: Any) -> float | None:
 
 def compile_amount(
     text: str,
-    types: Sequence[ArgumentsSchema],
+    types: Sequence[Declares],
     *,
     claims: Mapping[str, str],
     headers: frozenset[str],

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.arguments.declares import Declares
 from authz.policy.conditions.types import ENVIRONMENT, FUNCTIONS, ROOTS, VARIABLES
 
 _ERROR = re.compile(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)$", re.MULTILINE)
@@ -24,7 +24,7 @@ class CelError(ValueError):
         self.problems = tuple(problems)
 
 
-def compile_expression(text: str, types: Sequence[ArgumentsSchema]) -> Any:
+def compile_expression(text: str, types: Sequence[Declares]) -> Any:
     """The library's compiled expression; raises CelError."""
     try:
         return ENVIRONMENT.compile(text)
@@ -32,7 +32,7 @@ def compile_expression(text: str, types: Sequence[ArgumentsSchema]) -> Any:
         raise CelError(_problems(str(error), types)) from error
 
 
-def _problems(message: str, types: Sequence[ArgumentsSchema]) -> list[str]:
+def _problems(message: str, types: Sequence[Declares]) -> list[str]:
     if "recursion" in message:
         return ["nested too deeply: CEL takes at most 32 levels, and a chain of + is as deep as it is long"]
     found: dict[str, None] = {}
@@ -42,7 +42,7 @@ def _problems(message: str, types: Sequence[ArgumentsSchema]) -> list[str]:
     return list(found)[:_MAX_PROBLEMS] or [" ".join(message.split())]
 
 
-def _sentence(text: str, types: Sequence[ArgumentsSchema]) -> str:
+def _sentence(text: str, types: Sequence[Declares]) -> str:
     undeclared = _UNDECLARED.match(text)
     if undeclared:
         return f"unknown name {undeclared[1]!r}{_suggest(undeclared[1], types)}"
@@ -55,7 +55,7 @@ def _sentence(text: str, types: Sequence[ArgumentsSchema]) -> str:
     return f"{text[:1].lower()}{text[1:]}".strip()
 
 
-def _suggest(name: str, types: Sequence[ArgumentsSchema]) -> str:
+def _suggest(name: str, types: Sequence[Declares]) -> str:
     if "." not in name and any(schema.type_of((name,)) is not None for schema in types):
         return f"; did you mean args.{name}?"
     if name in ROOTS:

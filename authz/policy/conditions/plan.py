@@ -6,12 +6,13 @@ sees it, because it converts all that it is given (300,000 unused members: 103 m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from authz.model import Call, Target
+from authz.model import UNKNOWN_TOOL, Call, KnownTool, Target
 from authz.policy.conditions.types import ClaimType
 from authz.policy.conditions.work import (
     BUDGET,
@@ -30,6 +31,8 @@ _EASY_TEXT = 1024  # characters, bytes and elements that every read may have wit
 _EASY_BYTES, _EASY_ELEMENTS = 4 * _EASY_TEXT + 64, 32
 _EXACT = 2**53  # from here on doubles skip integers, and CEL would call two different numbers equal
 
+_WORKLOAD = re.compile(r"spiffe://[^/]+/ns/(?P<ns>[^/]+)/sa/(?P<sa>[^/]+)")
+
 Getter = Callable[[Call, Target], Any]
 
 # None: not known for this call, so not passed, and an error where it is read.
@@ -43,11 +46,16 @@ _GETTERS: dict[str, Getter] = {
     "principal.client_id": lambda call, _: _carried(call, "client_id", call.principal.client_id),
     "principal.groups": lambda call, _: _carried(call, "groups", sorted(call.principal.groups)),
     "principal.scopes": lambda call, _: _carried(call, "scopes", sorted(call.principal.scopes)),
+    "principal.namespace": lambda call, _: _workload(call, "ns"),
+    "principal.service_account": lambda call, _: _workload(call, "sa"),
     "peer.id": lambda call, _: call.principal.peer or None,
     "session": lambda call, _: call.session,
     "source.address": lambda call, _: call.address or None,
     "request.host": lambda call, _: call.host,
     "request.path": lambda call, _: call.path,
+    "catalog.categories": lambda call, target: [*_known(call, target).categories],
+    "catalog.risk": lambda call, target: _known(call, target).risk,
+    "catalog.annotations": lambda call, target: _known(call, target).annotations,
     "now": lambda call, _: datetime.fromtimestamp(call.now, UTC),
     "continuation": lambda call, _: call.message.continuation,
 }
@@ -59,6 +67,16 @@ class UnfitError(ValueError):
 
 def _verified(call: Call, value: Any) -> Any:
     return value if call.principal.verified and value else None
+
+
+def _workload(call: Call, part: str) -> str | None:
+    """Of the connection's peer, as Kubernetes meshes name workloads: `spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT`."""
+    found = _WORKLOAD.fullmatch(call.principal.peer)
+    return found[part] if found else None
+
+
+def _known(call: Call, target: Target) -> KnownTool:
+    return call.catalog.tools.get(target.name, UNKNOWN_TOOL)
 
 
 def _carried(call: Call, name: str, value: Any) -> Any:
@@ -94,6 +112,11 @@ class Plan:
             work=work,
             easy=cost(work, [(_EASY_BYTES, _EASY_ELEMENTS)] * len(slots)) <= BUDGET,
         )
+
+    @property
+    def reads_catalog(self) -> bool:
+        """Whether what the catalogue says of a tool decides."""
+        return any(name.startswith("catalog.") for name, _ in self.variables)
 
     def gather(self, call: Call, target: Target) -> dict[str, Any]:
         """The variables for one evaluation; raises UnfitError where it may not run."""

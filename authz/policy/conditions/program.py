@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz.model import Call, Target
-from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.arguments.declares import Declares
 from authz.policy.conditions.errors import CelError, compile_expression
 from authz.policy.conditions.plan import Plan
 from authz.policy.conditions.reading import Reading
@@ -56,7 +56,7 @@ class Program:
 
 def compile_program(
     text: Any,
-    types: Sequence[ArgumentsSchema],
+    types: Sequence[Declares],
     result: str,
     *,
     claims: Mapping[str, str],

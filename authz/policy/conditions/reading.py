@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from authz.policy.arguments.check import ArgumentsSchema
-from authz.policy.arguments.schema import ITEM, Path, PatternError, compile_pattern
+from authz.policy.arguments.declares import Declares
+from authz.policy.arguments.patterns import program_size
+from authz.policy.arguments.schema import ITEM, Path, PatternError
+from authz.policy.catalog.entry import HINTS
 from authz.policy.conditions.seen import (
     Seen,
     declaration,
@@ -20,11 +22,13 @@ from authz.policy.conditions.seen import (
     incomparable,
     literal_label,
     mismatch,
+    misspelt,
     path_label,
     step_label,
 )
 from authz.policy.conditions.syntax import Const, ListOf, Loop, MapOf, Name, Node, Operation, Select
 from authz.policy.conditions.types import (
+    AMONG,
     ARITHMETIC,
     COMPARISONS,
     CONVERSIONS,
@@ -53,12 +57,13 @@ from authz.policy.conditions.work import (
     Through,
     Work,
 )
+from authz.policy.text.suggestion import did_you_mean
 
 _ARRAY, _STRING, _BOOLEAN, _NUMBER = (frozenset([kind]) for kind in ("array", "string", "boolean", "number"))
+_BY_MEMBER = ("args", "principal.claims", "request.headers", "catalog.annotations")
 _CONTAINERS = frozenset(["array", "object"])
 # What an expression is, and its result in words.
 _RESULTS = {"boolean": ("a condition", "true or false"), "number": ("a cost", "a number")}
-
 
 Scope: TypeAlias = Mapping[str, Seen]
 
@@ -69,9 +74,7 @@ class Reading:
     A slot is a variable's name, `("args", …)`, `("principal.claims", name)` or `("request.headers", name)`.
     """
 
-    def __init__(
-        self, types: Sequence[ArgumentsSchema], claims: Mapping[str, ClaimType], headers: frozenset[str]
-    ) -> None:
+    def __init__(self, types: Sequence[Declares], claims: Mapping[str, ClaimType], headers: frozenset[str]) -> None:
         self.problems: list[str] = []
         self.slots: list[tuple[str, ...]] = []
         self._types = types
@@ -109,7 +112,8 @@ class Reading:
         """`hint` is the type that an undeclared argument at this place seems to have."""
         if isinstance(node, Const):
             size = len(node.value) * 4 if isinstance(node.value, str | bytes) else 8
-            return Seen(Fixed(size), frozenset([node.type]), literal_label(node))
+            word = node.value if isinstance(node.value, str) else None
+            return Seen(Fixed(size), frozenset([node.type]), literal_label(node), word=word)
         if isinstance(node, Name):
             return self._name(node, scope, hint)
         if isinstance(node, ListOf):
@@ -136,13 +140,12 @@ class Reading:
                 return self._argument(seen.path, hint, seen.work)
             return seen if seen.kinds is not None else replace(seen, kinds=kinds)
         name = node.name.removeprefix(".")
-        if name in ("args", "principal.claims", "request.headers"):
+        if name in _BY_MEMBER:
             self._problem(f"{name} is read as a whole; name the member, as in {name}.NAME")
-        elif name.startswith("catalog."):
-            self._problem(f"{name} is not implemented in this version")
         elif name in VARIABLES:
-            item = Seen(Fixed(), _STRING) if name in UNORDERED else None
-            return Seen(self._slot(name), kinds, item=item)
+            among = AMONG.get(name, ())
+            item = Seen(Fixed(), _STRING, f"an item of {name}", among=among) if name in UNORDERED else None
+            return Seen(self._slot(name), kinds, name if among else "", item=item, among=() if item else among)
         elif node.type != "type":
             self._problem(f"unknown variable {name!r}")
         return Seen(Fixed(), kinds)
@@ -160,7 +163,8 @@ class Reading:
         elif over.path is not None:
             item = Seen(element, None, path=(*over.path, ITEM))
         else:
-            item = replace(over.item, work=element, label=f"an item of {over.label}") if over.item else Seen(element)
+            label = over.item.label if over.item and over.item.among else f"an item of {over.label}"
+            item = replace(over.item, work=element, label=label) if over.item else Seen(element)
         growing = Seen(Fixed(0), _ARRAY if node.collects else None)
         self._depth += 1
         step = self._visit(node.step, {**scope, node.variable: item, node.accumulator: growing}, "boolean")
@@ -192,7 +196,7 @@ class Reading:
             root = node.name.removeprefix(".")
             if root == "args":
                 return self._argument(tuple(steps), hint, indexes=indexes)
-            if root in ("principal.claims", "request.headers"):
+            if root in _BY_MEMBER:
                 return self._named(root, steps)
             if root in UNORDERED:
                 self._problem(f"{root} has no order; use in or exists")
@@ -229,11 +233,15 @@ class Reading:
         return Seen(reached, kinds, path_label(path), path, str(declared) if declared else "")
 
     def _named(self, root: str, steps: Sequence[str | int]) -> Seen:
-        """A claim or a header."""
+        """A claim, a header or a hint of the catalogue."""
         name = steps[0]
         if not isinstance(name, str):
             return Seen(Fixed())
         label = root + step_label(name)
+        if root == "catalog.annotations":
+            if name not in HINTS:
+                self._problem(f"{label} is none of MCP's hints: {', '.join(HINTS)}{did_you_mean(name, HINTS)}")
+            return Seen(self._slot(root), _BOOLEAN, label, declared="boolean")
         if root == "request.headers":
             if name not in self._headers:
                 known = f"the settings list {', '.join(sorted(self._headers))}" if self._headers else "none is"
@@ -262,6 +270,8 @@ class Reading:
         kinds = frozenset([node.type]) if node.type else None
         if function in COMPARISONS:
             self._compare(parts[0], parts[1])
+            if function not in ("_==_", "_!=_"):
+                self._order(parts)
         elif function == "@in":
             self._contained(parts[0], parts[1])
         elif function in LOGIC:
@@ -302,11 +312,11 @@ class Reading:
             self._problem("the pattern of matches must be a constant string")
             return Scan(tuple(works))
         try:
-            program = compile_pattern(pattern.value)
+            size = program_size(pattern.value)
         except PatternError as error:
             self._problem(f"RE2 refuses the pattern {pattern.value!r}: {error}")
             return Scan(tuple(works))
-        return Matching(works[0], int(max(program.programsize, program.reverseprogramsize)))
+        return Matching(works[0], size)
 
     def _hints(self, node: Operation) -> list[str]:
         """What type an undeclared argument among the parts would have, for the line that shows what to add."""
@@ -332,9 +342,15 @@ class Reading:
             self._problem(found)
 
     def _compare(self, left: Seen, right: Seen) -> None:
-        found = incomparable(left, right)
+        found = incomparable(left, right) or misspelt(left, right)
         if found:
             self._problem(found)
+
+    def _order(self, parts: Sequence[Seen]) -> None:
+        for part in parts:
+            if part.among:
+                some = ", ".join(repr(word) for word in part.among[-2:])
+                self._problem(f"{part.label} has no order, it would be that of the alphabet; use in [{some}]")
 
     def _contained(self, left: Seen, right: Seen) -> None:
         self._demand(right, _CONTAINERS, "in")
@@ -343,5 +359,7 @@ class Reading:
         elif right.items:
             for item in right.items:
                 self._compare(left, item)
+        elif right.item is not None and right.item.among:
+            self._compare(left, right.item)
         elif right.item is not None and right.label:
             self._compare(left, replace(right.item, label=f"an item of {right.label}"))

@@ -12,6 +12,7 @@ from authz.policy.arguments.schema import ITEM, Path
 from authz.policy.conditions.syntax import Const, Node
 from authz.policy.conditions.types import Kinds
 from authz.policy.conditions.work import Work
+from authz.policy.text.suggestion import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Seen:
     """What is known of one node: its work, its kinds (None: unknown), and for messages its `label`.
 
     `path` is set for a value that comes from the arguments; `item` is an element of a list, `items` those of a literal.
+    `among` are all values that it can have, where that is a closed set of words; `word` is the text of a literal.
     """
 
     work: Work
@@ -28,6 +30,8 @@ class Seen:
     declared: str = ""
     item: Seen | None = None
     items: tuple[Seen, ...] = ()
+    among: tuple[str, ...] = ()
+    word: str | None = None
 
 
 def mismatch(seen: Seen, kinds: Kinds, where: str) -> str:
@@ -47,6 +51,15 @@ def incomparable(left: Seen, right: Seen) -> str:
     what = other.label or " or ".join(sorted(other.kinds or ()))
     what += f", which is declared {other.declared}" if other.declared else ""
     return f"{typed.label} is declared {typed.declared}, but is compared with {what}"
+
+
+def misspelt(left: Seen, right: Seen) -> str:
+    """The problem if a value of a closed set is compared with a word that is none of it, else ""."""
+    closed, word = (left, right.word) if left.among else (right, left.word)
+    if not closed.among or word is None or word in closed.among:
+        return ""
+    expected = f"expected one of {', '.join(closed.among)}"
+    return f"{closed.label} is compared with {word!r}, {expected}{did_you_mean(word, closed.among)}"
 
 
 def literal_label(node: Const) -> str:

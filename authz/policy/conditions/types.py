@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from cel_expr_python import cel  # type: ignore[import-untyped]  # ships stubs without py.typed
 
 from authz.policy.arguments.schema import DeclaredType
+from authz.policy.catalog.entry import UNKNOWN, Category, Risk
 
 Kinds: TypeAlias = frozenset[str]  # of string number boolean null array object bytes timestamp duration type
 
@@ -34,6 +35,8 @@ VARIABLES: dict[str, cel.Type] = {
     "principal.groups": _STRINGS,
     "principal.scopes": _STRINGS,
     "principal.claims": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+    "principal.namespace": cel.Type.STRING,
+    "principal.service_account": cel.Type.STRING,
     "peer.id": cel.Type.STRING,
     "session": cel.Type.STRING,
     "source.address": cel.Type.STRING,
@@ -47,7 +50,12 @@ VARIABLES: dict[str, cel.Type] = {
     "continuation": cel.Type.BOOL,
 }
 ROOTS = frozenset(name.partition(".")[0] for name in VARIABLES)
-UNORDERED = frozenset(["principal.groups", "principal.scopes"])
+UNORDERED = frozenset(["principal.groups", "principal.scopes", "catalog.categories"])
+# What the catalogue can say: a comparison with anything else is a slip that would never hold.
+AMONG: dict[str, tuple[str, ...]] = {
+    "catalog.categories": (*(category.value for category in Category), UNKNOWN),
+    "catalog.risk": tuple(risk.value for risk in Risk),
+}
 ENVIRONMENT = cel.NewEnv(variables=VARIABLES)
 BOOL = cel.Type.BOOL
 NUMERIC = (cel.Type.INT, cel.Type.UINT, cel.Type.DOUBLE)

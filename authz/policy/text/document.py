@@ -6,12 +6,13 @@ Strict (policies/README.md 10). Knows nothing of what the keys mean.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from authz.errors import PolicyError, Problem
 from authz.policy.text.reader import Path, Reader, place_of, render_path
+from authz.policy.text.source import Reading, Source
 
 __all__ = ["MAX_BYTES", "Document", "Path", "parse", "render_path"]
 
@@ -19,6 +20,10 @@ MAX_BYTES = 1 << 20  # what a ConfigMap can hold
 
 _BOM = b"\xef\xbb\xbf"
 _ANY: Mapping[str, tuple[type, ...]] = {}
+
+
+def _nowhere(_: Path) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,11 @@ class Document:
         place = render_path(path)
         return any(one.path == place or one.path.startswith((f"{place}.", f"{place}[")) for one in self.problems)
 
+    @property
+    def reading(self) -> Reading:
+        """What is enough to make this document again from its text, if it has no problem."""
+        return self.value, self._starts
+
     def _start(self, path: Path) -> tuple[int, int]:
         if not self._index:  # only files with problems pay for it
             _fill(self._index, (), self.value, None, iter(self._starts))
@@ -63,13 +73,21 @@ class Document:
         return self._index[path]
 
 
-def parse(text: bytes, file: str, takes: Mapping[str, tuple[type, ...]] = _ANY) -> Document:
+def parse(
+    text: bytes,
+    file: str,
+    takes: Mapping[str, tuple[type, ...]] = _ANY,
+    nullable: Callable[[Path], bool] = _nowhere,
+) -> Document:
     """The one document in `text`, with what is wrong in it; raises PolicyError where it is no YAML that could be read.
 
     `takes` are the types that the value of a top-level key may have, where they are known: no other is advised.
+    `nullable` says at which places inside of the document `null` is a value (None), as in JSON that somebody else
+    wrote; elsewhere it is a problem.
     """
     if len(text) > MAX_BYTES:
         raise PolicyError([Problem(file, 0, 0, "", f"expected at most {MAX_BYTES} bytes, got {len(text)}")])
+    ahead = text.ahead if isinstance(text, Source) and takes is _ANY and nullable is _nowhere else None
     text = text.removeprefix(_BOM)
     try:
         characters = text.decode()
@@ -77,7 +95,10 @@ def parse(text: bytes, file: str, takes: Mapping[str, tuple[type, ...]] = _ANY) 
         before = text[: error.start].decode()
         message = f"expected UTF-8, got the byte 0x{text[error.start]:02x}"
         raise PolicyError([Problem(file, *place_of(before, len(before)), "", message)]) from None
-    reader = Reader(characters, file, takes)
+    known = ahead() if ahead is not None else None
+    if known is not None:
+        return Document(file, known[0], (), characters, known[1])
+    reader = Reader(characters, file, takes, nullable)
     value = reader.read()
     if reader.dropped:
         reader.problems.append(Problem(file, 0, 0, "", f"and {reader.dropped} more problems"))

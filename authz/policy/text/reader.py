@@ -77,15 +77,19 @@ class _Stop(Exception):  # noqa: N818 - no error: what follows is not worth read
 class Reader:
     """Reads one file once. `problems` says what is wrong, `starts` where each key and value begins, in their order.
 
-    `takes` are the types that the value of a top-level key may have, where they are known.
+    `takes` are the types that the value of a top-level key may have, where they are known; `nullable` says where
+    `null` is a value, which elsewhere is a problem.
     """
 
-    __slots__ = ("dropped", "file", "known", "next", "problems", "starts", "takes", "text")
+    __slots__ = ("dropped", "file", "known", "next", "nullable", "problems", "starts", "takes", "text")
 
-    def __init__(self, text: str, file: str, takes: Mapping[str, tuple[type, ...]]) -> None:
+    def __init__(
+        self, text: str, file: str, takes: Mapping[str, tuple[type, ...]], nullable: Callable[[Path], bool]
+    ) -> None:
         self.text = text
         self.file = file
         self.takes = takes
+        self.nullable = nullable
         self.starts = array("I")
         self.problems: list[Problem] = []
         self.dropped = 0
@@ -171,14 +175,32 @@ class Reader:
     def _sequence(self, path: Path, depth: int) -> list[Any]:
         entries: list[Any] = []
         while type(event := self.next()) is not SequenceEndEvent:
-            entries.append(self._node(event, (*path, len(entries)), depth + 1))
+            value = self._usual(event)
+            entries.append(self._node(event, (*path, len(entries)), depth + 1) if value is None else value)
         return entries
+
+    def _usual(self, event: Any) -> Any:
+        """The value of a scalar like most, None of any other event: nothing is to be said of it, nor of its place."""
+        if type(event) is not ScalarEvent or event.tag is not None or event.anchor is not None:
+            return None
+        value = event.value if event.style else self.known.get(event.value)
+        if value is not None:
+            self.starts.append(_start(event))
+        return value
 
     def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
         members: dict[str, Any] = {}
         starts: list[int] = []  # of the keys in `members`, in order
         while type(event := self.next()) is not MappingEndEvent:
             begun = len(self.starts)
+            usual = self._usual(event)
+            if type(usual) is str and not event.style and usual not in members:
+                following = self.next()
+                value = self._usual(following)
+                members[usual] = self._node(following, (*path, usual), depth + 1) if value is None else value
+                starts.append(event.start_mark.index)
+                continue
+            del self.starts[begun:]
             name = self._name(event, path, depth)
             label = name or getattr(event, "value", "") or f"?{_start(event)}"
             value = self._node(self.next(), (*path, label), depth + 1)
@@ -231,6 +253,8 @@ class Reader:
         try:
             value = resolve(text)
         except Surprise as surprise:
+            if text == "null" and not is_name and self.nullable(path):
+                return None
             takes = self.takes.get(str(path[0]), ()) if path else ()
             self.note(start, path, surprise.as_name() if is_name else surprise.as_value(takes))
             return None

@@ -1,4 +1,4 @@
-"""`Document` -> every place where it is not shaped as schema.json says, in sentences.
+"""`Document` -> every place where it is not shaped as its schema (schema.json and its neighbours) says, in sentences.
 
 The validator judges; only a document that it refuses is walked to say why. What the values mean is not known here.
 """
@@ -23,6 +23,7 @@ from authz.policy.text.suggestion import did_you_mean
 
 Node: TypeAlias = Mapping[str, Any]
 
+POLICY = "schema.json"
 SINCE, COMPILED, EXPECTED = "x-since", "x-compiled", "x-expected"
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -36,34 +37,45 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 _NAMES = {"object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false", "number": "a number"}
 
 
-def check(document: Document) -> list[Problem]:
+def check(document: Document, file: str = POLICY) -> list[Problem]:
     """All that is wrong with the shape of `document`, in the order of the file; empty where nothing is.
 
-    Says nothing of what could not be read, which the document has a problem for.
+    `file` is the schema, a file beside schema.json that uses the same few keywords. Says nothing of what could not be
+    read, which the document has a problem for.
     """
-    if _judge().is_valid(document.value):
+    judge = _judge(file)
+    if judge.is_valid(document.value):
         return []
-    found = _Walk(document).node(_schema(), (), document.value)
+    found = _Walk(document).node(_schema(file), (), document.value)
     problems = sorted(islice(found, MAX_PROBLEMS))
     if next(found, None) is not None:
         problems.append(Problem(document.file, 0, 0, "", f"and more than these {MAX_PROBLEMS} problems"))
     if not problems and not document.problems:  # the walk knows less than the validator: better its words than none
-        errors = islice(_judge().iter_errors(document.value), MAX_PROBLEMS)
+        errors = islice(judge.iter_errors(document.value), MAX_PROBLEMS)
         problems = [document.problem(tuple(error.instance_path), error.message, at_value=True) for error in errors]
     return problems
 
 
+def _text(file: str) -> bytes:
+    return resources.files("authz.policy").joinpath(file).read_bytes()
+
+
 @functools.cache
-def _schema() -> Node:
-    schema: Node = json.loads(resources.files("authz.policy").joinpath("schema.json").read_bytes())
+def _schema(file: str) -> Node:
+    """The schema; its references say which file they are in."""
+    schema: Node = json.loads(_text(file), object_hook=functools.partial(_referring, file))
     return schema
 
 
+def _referring(file: str, node: dict[str, Any]) -> dict[str, Any]:
+    return {**node, "$ref": f"{file}{node['$ref']}"} if isinstance(node.get("$ref"), str) else node
+
+
 @functools.cache
-def _judge() -> jsonschema_rs.Draft202012Validator:
+def _judge(file: str = POLICY) -> jsonschema_rs.Draft202012Validator:
     """The schema without what this version does not have, and with no opinion on what is checked when compiling."""
     return jsonschema_rs.Draft202012Validator(
-        _enforced(_schema()), offline=True, pattern_options=jsonschema_rs.RegexOptions()
+        _enforced(json.loads(_text(file))), offline=True, pattern_options=jsonschema_rs.RegexOptions()
     )
 
 
@@ -107,6 +119,8 @@ class _Walk:
         """The alternatives differ in type, or are constants, or are mappings that differ in the key they need."""
         alternatives = _alternatives(schema)
         fitting = [one for one in alternatives if _fits_itself(one, value)]
+        if any(COMPILED in one for one in fitting):
+            return
         if fitting and isinstance(value, dict):
             whole = (one for one in fitting if value.keys() >= {*one["required"]})
             chosen = next(whole, None) or max(fitting, key=lambda one: _likeness(value, one))
@@ -164,7 +178,8 @@ def _unknown_key(key: str, schema: Node, siblings: Sequence[Node]) -> str:
 def _resolved(schema: Node) -> Node:
     """`schema` with its reference written out; what stands beside the reference wins."""
     while "$ref" in schema:
-        target = _schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+        file, _, pointer = schema["$ref"].partition("#")
+        target = _schema(file or POLICY)["$defs"][pointer.rpartition("/")[2]]
         schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
     return schema
 

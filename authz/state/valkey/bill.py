@@ -166,6 +166,12 @@ def _states(text: bytes, at: int, charges: int) -> tuple[list[State], int]:
     return states, at
 
 
+def settle(paid: bool, charges: Sequence[Charge], states: Sequence[State], parts: int) -> Discharge:
+    """The discharge of an attempt of so many parts without requests."""
+    exhausted, retry_after = ({}, 0.0) if paid else refusals(charges, states)
+    return Discharge(paid, tuple(exhausted.values()), retry_after, quotas(charges, states), (None,) * parts)
+
+
 def conclude(approved: Approved, charges: Sequence[Charge]) -> Discharge:
     """The discharge of an attempt with requests from what approve.lua replied of all its charges."""
     exhausted, retry_after = refusals(charges, approved.states)

@@ -20,10 +20,9 @@ from authz.state.valkey.bill import (
     Line,
     State,
     discharge_call,
-    quotas,
     read_discharged,
-    refusals,
     repeat_key,
+    settle,
 )
 from authz.state.valkey.keys import PREFIX
 from authz.state.valkey.server import Server
@@ -76,11 +75,8 @@ class Slots:
             raise
         if not paid:
             await self.tell_afresh(await self.give_back())
-        charges = [line.charge for line in self.lines]
         states = [self.states[at] for at in range(len(self.lines))]
-        exhausted, retry_after = refusals(charges, states)
-        parts = len(self.attempt.parts)
-        return Discharge(paid, tuple(exhausted.values()), retry_after, quotas(charges, states), (None,) * parts)
+        return settle(paid, [line.charge for line in self.lines], states, len(self.attempt.parts))
 
     async def charge(self, tag: bytes, *, peek: bool, given_back: bytes = b"") -> bool:
         """Charge all that is owed in one slot, where `given_back` goes first; whether it fits."""

@@ -22,11 +22,10 @@ from authz.state.valkey.bill import (
     approve_call,
     conclude,
     discharge_call,
-    quotas,
     read_approved,
     read_discharged,
-    refusals,
     repeat_key,
+    settle,
 )
 from authz.state.valkey.charges import EncodedCharge, encode_charge
 from authz.state.valkey.overview import Overview
@@ -105,11 +104,7 @@ class ValkeyStore(Store, Approvals):
         keys, args = discharge_call(self._now(), flags, self._repeat_window, repeat, [line.encoded for line in lines])
         reply = await self._server.run(DISCHARGE, keys, args)
         paid, states = read_discharged(reply, len(lines))
-        charges = [line.charge for line in lines]
-        if paid:
-            return Discharge(True, (), 0.0, quotas(charges, states), (None,) * parts)
-        exhausted, retry_after = refusals(charges, states)
-        return Discharge(paid, tuple(exhausted.values()), retry_after, quotas(charges, states), (None,) * parts)
+        return settle(paid, [line.charge for line in lines], states, parts)
 
     async def usage(self, most: int = 1_000, *, server: str = "", limit: str = "") -> Sequence[Usage]:
         """Up to `most` counters in use now of limits that some replica has told of (`beat`); raises StoreError."""

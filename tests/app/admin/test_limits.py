@@ -39,7 +39,7 @@ class Failing:
 
     error: Exception = field(default_factory=lambda: StoreError("valkey: no answer within 20 ms"))
 
-    async def usage(self, most: int = 0) -> Sequence[Usage]:
+    async def usage(self, most: int = 0, *, server: str = "", limit: str = "") -> Sequence[Usage]:
         raise self.error
 
     async def reset(self, server: str, limit: str = "") -> int:
@@ -146,6 +146,8 @@ async def test_counters_are_shown_with_who_used_how_much_and_when_it_is_over(adm
         ("?most=2", ["writes", "reads"], False),
         ("?server=bank", ["writes", "reads"], True),
         ("?server=bank&most=1", ["writes"], False),
+        ("?server=bank&most=2", ["writes", "reads"], True),
+        ("?server=shop&most=1", ["writes"], True),
         ("?limit=writes", ["writes", "writes"], True),
         ("?limit=%77rites&server=shop", ["writes"], True),
         ("?server=none", [], True),

@@ -11,6 +11,7 @@ from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import validate
 
 from authz import __version__
+from authz.model import Ruling
 
 LIST = "/api/v1/requests"
 
@@ -56,6 +57,17 @@ async def test_a_list_is_narrowed_and_bounded(office: Office, web, document):
     for query, ids in (("tool=flush_all", [second.id]), ("limit=1", [second.id]), ("status=ended", [])):
         assert [one["id"] for one in (await web.get(f"{LIST}?{query}", headers=headers)).json()["requests"]] == ids
     assert (await web.get(LIST, headers=office.bearer("frank"))).json() == {"requests": []}
+
+
+async def test_what_one_may_not_see_and_what_has_ended_takes_no_place_in_a_list(office: Office, web):
+    waits, over = await office.file_request(), await office.file_request(asked(tool="flush_all"))
+    await office.store.submit(over.id, Ruling("dana", False))
+    for tool in ("a", "b", "c"):
+        foreign = await office.file_request(asked(tool=tool, by=(("group:billing",),)))
+        await office.store.submit(foreign.id, Ruling("frank", False))
+    for query, id_ in (("", waits.id), ("status=ended", over.id), ("status=all&tool=flush_all", over.id)):
+        answer = await web.get(f"{LIST}?limit=1&{query}", headers=office.bearer("dana"))
+        assert [one["id"] for one in answer.json()["requests"]] == [id_]
 
 
 @pytest.mark.parametrize("query", ["status=open", "limit=many", "limit=-1", "limit=٣", "sever=x"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -12,6 +13,7 @@ import httpx2
 import pytest
 from approval_office import Office, asked
 
+from authz.app.approvals.desk import Desk
 from authz.app.approvals.events import Events
 from authz.app.approvals.listener import Listener
 from authz.app.approvals.shell import Shell
@@ -46,7 +48,7 @@ async def test_a_unix_socket_has_its_permissions_and_is_gone_afterwards(office: 
     path = tmp_path / "page.sock"
     server = office.server(address=Address(path=str(path)), url="https://page.example", socket_mode=0o600)
     await server.start()
-    assert server.link("1") == "https://page.example/requests/1"
+    assert server.url == "https://page.example"
     assert stat.S_IMODE(os.lstat(path).st_mode) == 0o600
     transport = httpx2.AsyncHTTPTransport(uds=str(path))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as web:
@@ -133,6 +135,21 @@ async def test_a_body_that_does_not_come_is_given_up(served, monkeypatch):
     answer = await raw(served.url, head)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert answer.endswith(b"expected the body sooner\n")
+
+
+async def test_a_decision_whose_sender_goes_before_its_end_is_not_taken(office: Office, served):
+    id_ = (await office.file_request()).id
+    token = office.bearer("dana")["authorization"]
+    head = f"POST /api/v1/requests/{id_}/approve HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Authorization: {token}\r\nContent-Length: "
+    _, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
+    writer.write(f'{head}30\r\n\r\n{{"comment":'.encode())
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    whole = await raw(served.url, f"{head}1\r\nConnection: close\r\n\r\n{{".encode())
+    assert whole.startswith(b"HTTP/1.1 400 ")  # the listener has gone on, past the one before
+    assert await office.status(id_) == "pending"
 
 
 async def test_an_answer_that_takes_too_long_is_given_up(caplog):
@@ -264,3 +281,83 @@ def test_free_ports_are_bound_for_ipv6_too():
     address, bound = listener.bind()
     bound.close()
     assert str(address) == f"[::1]:{address.port}"
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"])
+async def test_whoever_opens_many_connections_and_sends_no_request_keeps_nobody_out(served, monkeypatch, begun):
+    monkeypatch.setattr("authz.app.approvals.listener.CONNECTIONS", 5)
+    port = int(served.url.rpartition(":")[2])
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+    for _, writer in opened:
+        writer.write(begun)
+    try:
+        async with httpx2.AsyncClient(base_url=served.url, trust_env=False) as web:
+            assert (await web.get("/login")).status_code == 200
+            async with asyncio.timeout(5):  # of the others the oldest have gone
+                assert [await reader.read() for reader, _ in opened[:16]] == [b""] * 16
+            assert (await web.get("/login")).status_code == 200
+    finally:
+        for _, writer in opened:
+            writer.close()
+
+
+async def test_an_answer_that_is_under_way_gives_its_place_to_nobody(monkeypatch):
+    monkeypatch.setattr("authz.app.approvals.listener.CONNECTIONS", 2)
+    going_on = asyncio.Event()
+
+    async def slow(scope, receive, send):
+        await going_on.wait()
+        await hello(scope, receive, send)
+
+    listener, url = await listening(slow)
+    try:
+        asking = [asyncio.create_task(raw(url, b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        with contextlib.suppress(ConnectionError):
+            assert await raw(url, b"GET / HTTP/1.0\r\nHost: x\r\n\r\n") == b""
+        going_on.set()
+        assert [answer.endswith(b"ok") for answer in await asyncio.gather(*asking)] == [True, True]
+    finally:
+        await listener.stop()
+
+
+async def test_calls_go_on_between_the_pages_that_are_told(office: Office):
+    watch = Watch(office.store, lambda _: None)
+    loop = asyncio.get_running_loop()
+    done: list[str] = []
+
+    async def page(listener) -> None:
+        await listener.news.wait()
+        done.append("page")
+
+    def turn() -> None:
+        done.append("turn")
+        if done.count("page") < 3:
+            loop.call_soon(turn)
+
+    with watch.listening("dana") as one, watch.listening("dana") as two, watch.listening("erin") as three:
+        pages = [asyncio.create_task(page(listener)) for listener in (one, two, three)]
+        turn()
+        watching = asyncio.create_task(watch.run())
+        async with asyncio.timeout(5):
+            await asyncio.gather(*pages)
+        watching.cancel()
+    first, second, third = (at for at, what in enumerate(done) if what == "page")
+    assert "turn" in done[first:second]
+    assert "turn" in done[second:third]
+
+
+async def test_what_an_approver_sees_is_found_once_for_all_open_pages(office: Office, served, monkeypatch):
+    looked = []
+    visible = Desk.visible
+    monkeypatch.setattr(Desk, "visible", lambda self, who, all_: looked.append(who.id) or visible(self, who, all_))
+    async with contextlib.AsyncExitStack() as pages:
+        for name in ("dana", "dana", "dana", "erin"):
+            web = await office.web(name, served)
+            cookie = f"approvals={web.cookies['approvals']}"
+            client = httpx2.AsyncClient(base_url=served.url, trust_env=False, headers={"cookie": cookie})
+            stream = await pages.enter_async_context(client.stream("GET", "/events"))
+            lines = stream.aiter_lines()
+            while await anext(lines) != "data: 0":
+                pass
+    assert sorted(looked) == ["dana", "erin"]

@@ -7,9 +7,10 @@ from approval_office import NOW, Office, asked, form_token
 from itsdangerous import TimestampSigner
 from prometheus_client import CollectorRegistry
 
+from authz.app.approvals.enrol import remove
 from authz.app.approvals.options import ApprovalsOptions, ProxyHeaders
 from authz.app.approvals.server import ApprovalsServer
-from authz.app.approvals.sessions import LIFE, Session, Sessions, fingerprint
+from authz.app.approvals.sessions import KNOWN, LIFE, Session, Sessions, fingerprint
 from authz.app.settings.values import Address
 
 KEY = b"k" * 32
@@ -19,16 +20,21 @@ HEADERS = {"x-user": "dana", "x-groups": "dba, ops", "x-email": "dana@example.co
 WORD = {"x-approvals-proxy-secret": SECRET.decode()}
 
 
-async def test_the_session_cookie_is_strict_hidden_from_scripts_and_bound_to_the_host(office: Office):
+async def test_the_cookies_are_strict_hidden_from_scripts_and_bound_to_the_host(office: Office):
     web = await office.web()
-    cookie = (await web.post("/login", data={"token": office.tokens["dana"]})).headers["set-cookie"]
-    assert cookie.startswith("approvals=")
-    assert cookie.partition(";")[2] == f" HttpOnly; Max-Age={LIFE}; Path=/; SameSite=strict"
+    answer = await web.post("/login", data={"token": office.tokens["dana"]})
+    kept = f" HttpOnly; Max-Age={LIFE}; Path=/; SameSite=strict"
+    assert [(one.partition("=")[0], one.partition(";")[2]) for one in answer.headers.get_list("set-cookie")] == [
+        ("approvals", kept),
+        ("approvals-browser", kept.replace(str(LIFE), str(KNOWN))),
+    ]
     server = office.server(url="https://page.example")
     web = await office.web(server=server, headers={"origin": "https://page.example", "host": "page.example"})
-    cookie = (await web.post("/login", data={"token": office.tokens["dana"]})).headers["set-cookie"]
-    assert cookie.startswith("__Host-approvals=")
-    assert cookie.partition(";")[2] == f" HttpOnly; Max-Age={LIFE}; Path=/; SameSite=strict; Secure"
+    answer = await web.post("/login", data={"token": office.tokens["dana"]})
+    assert [(one.partition("=")[0], one.partition(";")[2]) for one in answer.headers.get_list("set-cookie")] == [
+        ("__Host-approvals", f"{kept}; Secure"),
+        ("__Host-approvals-browser", f"{kept}; Secure".replace(str(LIFE), str(KNOWN))),
+    ]
 
 
 @pytest.mark.parametrize("token", ["", "x", "mcpa_" + "A" * 43, "\u00e9", "\ud800"])
@@ -54,6 +60,35 @@ async def test_after_ten_failures_an_address_has_to_wait_even_with_a_good_token(
     assert 0 < int(answer.headers["retry-after"]) <= 301
     counted = {cause: _failures(registry, cause) for cause in ("token", "throttled")}
     assert counted == {"token": 10.0, "throttled": 1.0}
+
+
+async def log_in(web, token: str, cookies: str = "") -> int:
+    """What a browser with `cookies` gets for a token."""
+    web.cookies.clear()
+    return (await web.post("/login", data={"token": token}, headers={"cookie": cookies})).status_code
+
+
+async def test_who_shares_an_address_keeps_no_browser_out_that_has_logged_in_before(office: Office):
+    web = await office.web("dana")
+    known = f"approvals-browser={web.cookies['approvals-browser']}"
+    assert [await log_in(web, "wrong") for _ in range(11)] == [401] * 10 + [429]
+    assert await log_in(web, office.tokens["dana"]) == 429
+    assert await log_in(web, office.tokens["dana"], known) == 303
+    # It has ten tries of its own.
+    assert [await log_in(web, "wrong", known) for _ in range(11)] == [401] * 10 + [429]
+
+
+async def test_a_browser_is_known_no_longer_than_its_token_counts_and_is_nobody_by_itself(office: Office):
+    web = await office.web("dana")
+    value = web.cookies["approvals-browser"]
+    web.cookies.clear()
+    for name in ("approvals-browser", "approvals"):
+        answer = await web.get("/", headers={"cookie": f"{name}={value}"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    assert [await log_in(web, "wrong") for _ in range(11)] == [401] * 10 + [429]
+    assert await log_in(web, "wrong", f"approvals-browser={value}") == 401
+    remove(office.file, "dana")
+    assert await log_in(web, "wrong", f"approvals-browser={value}") == 429
 
 
 def _failures(registry: CollectorRegistry, cause: str) -> float | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from authz.app.approvals.options import Hook, ProxyHeaders, from_settings
+from authz.app.approvals.options import Hook, ProxyHeaders, from_settings, require_page
 from authz.app.settings.configuration import load
 from authz.app.settings.values import Address
 from authz.errors import SettingsError
@@ -16,8 +16,8 @@ SECRET = "s" * 32
 ENVIRON = {"PROXY": SECRET, "KEY": "k" * 32, "HOOK": "whsec_" + "QUJD" * 8, "SHORT": "x", "RAW": "r" * 24}
 
 
-def options(**given):
-    return from_settings(load(given, {}), ENVIRON)
+def options(*, file=None, **given):
+    return from_settings(load(given, {}, file=file), ENVIRON)
 
 
 def problems(**given) -> list[str]:
@@ -32,8 +32,11 @@ def test_an_address_and_approvers_are_enough():
     assert (found.claim_is_id, found.unidentified_ok, found.everybody) == (True, False, None)
 
 
-def test_everything_can_be_said():
+def test_everything_can_be_said(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("identity: [{name: corp, from: jwt_authn, claims: {email: string}}]\n")
     found = options(
+        file=file,
         approvals="0.0.0.0:9600",
         approvals_plaintext_ok=True,
         approvals_url="https://Approve.example:443",
@@ -51,6 +54,54 @@ def test_everything_can_be_said():
     assert found.proxy == ProxyHeaders("x-user", "x-groups", "x-email", False, SECRET.encode())
     assert found.hook == Hook("https://hooks.example/x?y=z", "generic", b"ABC" * 8)
     assert (found.session_key, found.claim_is_id, found.unidentified_ok) == (b"k" * 32, False, True)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"approvers": "/a.yaml"},
+        {"approvals_proxy_user": "x-user", "approvals_proxy_secret": "env:PROXY"},
+        {"approvals_proxy_groups": "x-groups"},
+        {"approvals_proxy_claim": "x-email"},
+        {"approvals_plaintext_ok": True},
+        {"approvals_session_key": "env:KEY"},
+        {"approve_unidentified": True},
+    ],
+)
+def test_what_only_a_page_reads_is_no_setting_of_a_service_without_one(given):
+    with pytest.raises(SettingsError) as caught:
+        require_page(load(given, {}))
+    assert sorted(str(caught.value).splitlines()) == sorted(
+        f"{name}: expected approvals (where the page listens) beside it, got none" for name in given
+    )
+    require_page(load({**given, "approvals": "127.0.0.1:9600"}, {}))
+
+
+def test_where_the_page_is_another_processs_its_address_is_enough_also_for_the_webhook():
+    given = {"approvals_url": "https://approvals.example"}
+    require_page(load(given, {}))
+    hook = {"webhook_url": "https://hooks.example/x", "webhook_secret": "env:HOOK"}
+    require_page(load({**given, **hook}, {}))
+    with pytest.raises(SettingsError) as caught:
+        require_page(load(hook, {}))
+    assert str(caught.value) == "webhook_url: expected approvals, or approvals_url where the page is another process's"
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"webhook_secret": "env:HOOK"}, "webhook_secret: expected webhook_url beside it"),
+        ({"webhook_format": "slack"}, "webhook_format: expected webhook_url beside it"),
+        (
+            {"webhook_url": "https://hooks.example/x", "approvals_url": "https://a.example"},
+            "webhook_secret: expected one where webhook_format is generic, got nothing",
+        ),
+    ],
+)
+def test_a_webhook_without_a_page_needs_what_one_with_a_page_needs(given, problem):
+    with pytest.raises(SettingsError) as caught:
+        require_page(load(given, {}))
+    assert str(caught.value) == problem
 
 
 def test_secrets_are_never_shown(tmp_path):

@@ -7,6 +7,7 @@ from approval_office import NOW, Office, asked, form_token
 
 from authz.app.approvals.desk import MAX_COMMENT
 from authz.errors import StoreError
+from authz.model import Ruling
 
 
 async def decide(web, id_, verb, **fields):
@@ -67,6 +68,19 @@ async def test_the_list_is_narrowed_by_server_tool_who_asks_and_status(office: O
     assert one.id in (await web.get("/history?status=denied")).text
     assert one.id not in (await web.get("/history?status=granted")).text
     assert "No request matches" in (await web.get("/history?status=expired")).text
+
+
+async def test_newer_requests_that_are_not_ones_business_hide_nothing(office: Office, monkeypatch):
+    monkeypatch.setattr("authz.app.approvals.desk.LISTED", 1)
+    web = await office.web("dana")
+    over, waits = await office.file_request(asked(tool="over")), await office.file_request(asked(tool="waits"))
+    await office.store.submit(over.id, Ruling("dana", False))
+    for tool in ("a", "b"):
+        foreign = await office.file_request(asked(tool=tool, by=(("group:billing",),)))
+        await office.store.submit(foreign.id, Ruling("frank", False))
+    assert f"/requests/{waits.id}" in (await web.get("/")).text
+    for query in ("", "?tool=over", "?status=denied&server=valkey"):
+        assert f"/requests/{over.id}" in (await web.get(f"/history{query}")).text
 
 
 async def test_an_empty_list_says_that_nothing_waits(office: Office):

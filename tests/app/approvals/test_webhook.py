@@ -17,9 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from authz.app.approvals import messenger
 from authz.app.approvals.announcer import FilingSink, WebhookAnnouncer
 from authz.app.approvals.messages import Event, Notice, body
-from authz.app.approvals.metrics import ApprovalMetrics
+from authz.app.approvals.messenger import Messenger
+from authz.app.approvals.metrics import ApprovalMetrics, DeliveryMetrics
 from authz.app.approvals.options import Hook
 from authz.app.approvals.webhook import Webhook
 from authz.app.settings.values import Address
@@ -208,11 +210,11 @@ async def test_the_generic_form_has_stable_names(notice, office: Office):
     )
 
 
-async def test_slack_gets_text_in_which_nobody_is_mentioned(office: Office):
-    record = await office.file_request(asked(tool="<!channel> & <https://evil.example|here>\u202e"))
+async def test_slack_gets_text_in_which_nobody_is_mentioned_and_only_the_page_is_linked(office: Office):
+    record = await office.file_request(asked(tool="<!channel> & <https://evil.example|here>` *x* \u202e"))
     text = json.loads(body(Notice(Event.REQUESTED, record, LINK), "slack"))["text"]
     assert text.splitlines()[0] == (
-        "corp/alice asks for approval of &lt;!channel&gt; &amp; &lt;https://evil.example|here&gt;⟨U+202E⟩"
+        "`corp/alice` asks for approval of `&lt;!channel&gt; &amp; &lt;https://evil.example|here&gt;' *x* ⟨U+202E⟩`"
     )
     assert text.splitlines()[-1] == f"<{LINK}|Open the request>"
 
@@ -230,7 +232,7 @@ async def test_teams_gets_a_card_of_runs_in_which_nothing_is_markdown(office: Of
 
 async def test_a_decision_is_told_with_who_made_it_and_long_names_are_cut(office: Office):
     text = json.loads(body(await decided(office), "slack"))["text"]
-    assert text.splitlines()[0] == "dana approved flush_all of corp/alice"
+    assert text.splitlines()[0] == "`dana` approved `flush_all` of `corp/alice`"
     record = await office.file_request(asked(tool="x" * 300))
     value = json.loads(body(Notice(Event.REQUESTED, record, LINK), "generic"))
     assert value["data"]["tool"] == "x" * 200 + "…"
@@ -278,6 +280,35 @@ async def test_a_new_request_and_its_decision_are_told_by_the_listener(office: O
             await server.stop()
     told = {json.loads(content)["type"]: json.loads(content)["data"]["link"] for _, content in receiver.got}
     assert told == dict.fromkeys(("approval.requested", "approval.decided"), f"{server.url}/requests/{record.id}")
+
+
+async def test_where_the_page_is_elsewhere_what_is_filed_here_is_told_with_its_address(office: Office):
+    registry = CollectorRegistry()
+    async with Receiver(200).running() as receiver:
+        hook = Hook(receiver.url, "generic", KEY)
+        telling = Messenger(office.store, hook, DeliveryMetrics(registry), "https://approvals.example")
+        await telling.start()
+        record = await office.file_request()
+        telling.sink.write(decision(Standing(record.id, ApprovalStatus.PENDING, 1.0, filed=True)))
+        await telling.stop()  # what is on its way is sent first
+        await telling.stop()  # as good as once
+    ((_, content),) = receiver.got
+    assert json.loads(content)["data"]["link"] == f"https://approvals.example/requests/{record.id}"
+    names = {sample.name for metric in registry.collect() for sample in metric.samples}
+    # Nothing is said of a page that is not there.
+    assert names - {"mcp_authz_approval_webhook_deliveries_created"} == {"mcp_authz_approval_webhook_deliveries_total"}
+
+
+async def test_a_messenger_that_stops_waits_two_seconds_at_most_for_what_is_on_its_way(office: Office, monkeypatch):
+    monkeypatch.setattr(messenger, "PATIENCE", 0.05)
+    async with Receiver(503).running() as receiver:
+        telling = Messenger(
+            office.store, Hook(receiver.url, "slack"), DeliveryMetrics(CollectorRegistry()), "https://x"
+        )
+        await telling.start()
+        telling.decided(await office.file_request())
+        async with asyncio.timeout(2):  # a second try would come later
+            await telling.stop()
 
 
 async def test_what_cannot_be_looked_up_is_not_told_and_what_has_no_room_neither(office: Office, caplog, monkeypatch):

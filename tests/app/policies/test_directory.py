@@ -26,7 +26,7 @@ def test_policies_are_the_yaml_files_of_the_directory_and_one_below(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["catalog/bank.yaml", "bank_test.yaml", "team/a_test.yaml", ".hidden.yaml", "..x/a.yaml"]
+    "name", ["catalog/deep/bank.yaml", "bank_test.yaml", "team/a_test.yaml", ".hidden.yaml", "..x/a.yaml"]
 )
 def test_catalogues_tests_and_hidden_names_are_not_policies(tmp_path, name):
     write(tmp_path / "bank.yaml")

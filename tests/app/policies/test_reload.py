@@ -173,8 +173,8 @@ def test_half_a_swap_is_never_taken_for_a_directory(policies, monkeypatch):
     real = reload.read_directory
     reads = []
 
-    def read_and_swap(path, *, owners):
-        directory = real(path, owners=owners)
+    def read_and_swap(path, **how):
+        directory = real(path, **how)
         if not reads:
             policies({"bank.yaml": OTHER, "shop.yaml": OTHER})
         reads.append(directory)

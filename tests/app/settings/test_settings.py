@@ -107,7 +107,7 @@ BESIDE = {
 def test_flag_variable_and_file_give_the_same_value(name, config):
     text, yaml = SPELLINGS[name]
     setting = table()[name]
-    source = "identity: [{name: corp, from: peer}]\n" + BESIDE.get(name, "")
+    source = "identity: [{name: corp, from: jwt_authn, claims: {email: string}}]\n" + BESIDE.get(name, "")
     given = [text] if setting.about.many else text == "true" if setting.about.kind.switch else text
     by_flag = load({name: given}, {}, file=config(source))
     assert load({}, {setting.variable: text}, file=config(source)) == by_flag
@@ -298,6 +298,41 @@ def test_settings_of_a_store_that_is_not_there_are_refused():
     assert problems(state="valkey://db", state_ca="ca") == [f"state_ca: {tls} valkey://db"]
 
 
+NO_CLAIM = "or a source in identity with claims: {email: string}, got 'email'"
+
+
+@pytest.mark.parametrize(
+    ("identity", "problem"),
+    [
+        ("", f"approval_claim: expected id, {NO_CLAIM}"),
+        ("identity: [{name: mesh, from: peer}]", f"approval_claim: expected id, {NO_CLAIM}"),
+        ("identity: [{name: corp, from: jwt_authn}]", f"approval_claim: expected id, {NO_CLAIM}"),
+        (
+            "identity: [{name: corp, from: jwt_authn, claims: {email: list(string)}}]",
+            f"approval_claim: expected id, {NO_CLAIM}",
+        ),
+        (
+            "identity: [{name: corp, from: jwt_authn, claims: {mail: string, e_mail: string, tier: int}}]",
+            f"approval_claim: expected id or one of e_mail, mail, {NO_CLAIM}, did you mean 'e_mail'?",
+        ),
+    ],
+)
+def test_a_claim_that_no_caller_can_have_tells_nobody_apart(config, identity, problem):
+    with pytest.raises(SettingsError) as caught:
+        load({"approval_claim": "email"}, {}, file=config(f"{identity}\ntimeout: 90ms\n"))
+    assert str(caught.value) == problem
+
+
+def test_a_claim_that_one_source_declares_is_enough(config):
+    sources = "identity: [{name: mesh, from: peer}, {name: corp, from: jwt_authn, claims: {email: string}}]\n"
+    assert load({"approval_claim": "email"}, {}, file=config(sources)).approval_claim == "email"
+
+
+def test_where_the_sources_cannot_be_read_no_claim_is_missed(config):
+    (found,) = problems(approval_claim="email", file=config("identity: 5\n"))
+    assert found.endswith(": identity: expected a list of identity sources, got a number")
+
+
 def test_a_decision_must_not_wait_for_the_store_longer_than_for_itself():
     assert problems(state="valkey://db", state_timeout="150ms") == [
         "state_timeout: expected less than timeout, 0.15s, got 0.15s"
@@ -315,6 +350,7 @@ def test_identity_sources_are_read(config):
           - {name: corp, from: jwt_authn, payload: jwt_payload, issuer: "https://idp.example", id: sub, groups: groups,
              client_id: azp, scopes: scope, claims: {namespaces: list(string)}}
           - {name: mesh, from: peer}
+          - {name: waypoint, from: xfcc, callers: [unix, 10.0.0.7]}
           - {name: gw, from: header, id: X-Auth-User, groups: x-auth-groups, absent: empty}
         """
     )
@@ -332,9 +368,10 @@ def test_identity_sources_are_read(config):
             {"namespaces": "list(string)"},
         ),
         IdentitySource("mesh", SourceKind.PEER),
+        IdentitySource("waypoint", SourceKind.XFCC, callers=frozenset({"unix", "10.0.0.7"})),
         IdentitySource("gw", SourceKind.HEADER, id="x-auth-user", groups="x-auth-groups", absent_empty=True),
     )
-    assert (settings.default_identity, settings.request_headers, settings.select_by) == ("gw", ("x-tenant",), "host")
+    assert (settings.default_identity, settings.request_headers, settings.select_by) == ("gw", ("x-tenant",), ("host",))
 
 
 @pytest.mark.parametrize(
@@ -347,7 +384,7 @@ def test_identity_sources_are_read(config):
         ("[{name: a, from: jwt}]", "identity[0].from: jwt (verified by this service) is not implemented yet"),
         (
             "[{name: a, from: headers, id: x}]",
-            ("identity[0].from: expected one of jwt_authn, header, peer, got 'headers', did you mean 'header'?"),
+            ("identity[0].from: expected one of jwt_authn, header, peer, xfcc, got 'headers', did you mean 'header'?"),
         ),
         ("[{name: a, from: peer, id: x}]", "identity[0].id: expected one of name, from, absent where from is peer"),
         (
@@ -369,6 +406,14 @@ def test_identity_sources_are_read(config):
         (
             "[{name: a, from: jwt_authn, claims: {b: list}}]",
             ("identity[0].claims.b: expected one of string, int, double, bool, list(string), got 'list'"),
+        ),
+        (
+            "[{name: a, from: xfcc}]",
+            "identity[0]: expected the key callers: the proxies whose word on their client counts",
+        ),
+        (
+            "[{name: a, from: xfcc, callers: unix}]",
+            "identity[0].callers: expected a list of callers such as [unix, 10.0.0.7, spiffe://…], got a text",
         ),
         ("[{name: a, from: peer}, {name: a, from: peer}]", "identity[1].name: the name 'a' is used twice"),
     ],

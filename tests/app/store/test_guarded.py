@@ -278,9 +278,9 @@ async def test_a_deadline_that_passed_while_this_process_was_busy_lets_answers_b
 
 
 ASKED = {
-    "usage": (lambda guard: guard.usage(5), ["usage", 5]),
+    "usage": (lambda guard: guard.usage(5, server="bank", limit="calls"), ["usage", 5, "bank", "calls"]),
     "reset": (lambda guard: guard.reset("bank", "calls"), 7),
-    "records": (lambda guard: guard.records(most=5), ["records", 5]),
+    "records": (lambda guard: guard.records(most=5, pending=True, wanted=bool), ["records", 5, True, bool]),
     "record": (lambda guard: guard.record("i"), ["record", "i"]),
     "submit": (lambda guard: guard.submit("i", Ruling("bob", True)), ["submit", "i", Ruling("bob", True)]),
     "changes": (lambda guard: guard.changes(), 9),
@@ -289,7 +289,8 @@ ASKED = {
 
 @pytest.mark.parametrize("name", ASKED)
 async def test_people_ask_the_shared_store_and_are_told_why_it_cannot_tell(name, monkeypatch):
-    monkeypatch.setattr(guarded, "PATIENT", 0.02)
+    for patience in ("PATIENT", "THOROUGH"):
+        monkeypatch.setattr(guarded, patience, 0.02)
     ask, answer = ASKED[name]
     shared = Faulty()
     async with guarding(shared) as guard:

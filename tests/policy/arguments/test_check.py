@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from authz.policy.arguments import check, form
 from authz.policy.arguments.bounds import is_anchored
 from authz.policy.arguments.check import (
     ITEM,
@@ -19,6 +20,7 @@ from authz.policy.arguments.check import (
     compile_arguments,
     inspect_definitions,
 )
+from authz.policy.arguments.form import FORMATS
 
 SET_STRICT = {
     "properties": {
@@ -600,3 +602,107 @@ def test_a_closed_neighbour_does_not_hide_a_twin(schema: dict[str, Any], value: 
     found = compiled(prop(schema)).check({"a": value})
     assert found is not None
     assert found.accepted == "only this exact spelling of the name"
+
+
+# ------------------------------------------------------------------------------------------------- one for many rules
+
+WORDS = st.sampled_from(["a", "key", "ttl"])
+TEXTS = st.fixed_dictionaries(
+    {"type": st.just("string")},
+    optional={
+        "pattern": st.sampled_from(["^a$", "a|b", r"\C", "(?=a)", "a{1001}", "(", r"^\w{3,5}$", "x" * 40]),
+        "format": st.sampled_from([*FORMATS, "regex", "emial"]),
+        "maxLength": st.integers(-1, 5) | st.floats(0, 3),
+        "enum": st.lists(st.text(max_size=2) | st.integers(), max_size=3),
+        "$ref": st.sampled_from(["#/$defs/used", "#/$defs/none", "#/$defs/used/type"]),
+    },
+)
+NUMBERS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["integer", "number", ["number", "null"], ["null", "null"]])},
+    optional={
+        "minimum": st.integers() | st.floats(allow_nan=True),
+        "multipleOf": st.integers(-1, 2) | st.floats(0, 1),
+        "const": JSON,
+    },
+)
+SCHEMAS = st.recursive(
+    TEXTS | NUMBERS | st.booleans(),
+    lambda inner: (
+        st.fixed_dictionaries(
+            {"type": st.just("object")},
+            optional={
+                "properties": st.dictionaries(WORDS, inner, max_size=3),
+                "patternProperties": st.dictionaries(st.sampled_from(["^a", r"\C", "("]), inner, max_size=1),
+                "required": st.lists(WORDS, max_size=2),
+                "additionalProperties": inner,
+                "dependentRequired": st.dictionaries(WORDS, st.lists(WORDS, max_size=2), max_size=1),
+                "propertyNames": TEXTS,
+            },
+        )
+        | st.fixed_dictionaries(
+            {"type": st.just("array")},
+            optional={"items": inner, "prefixItems": st.lists(inner, max_size=2), "minContains": st.integers(-1, 2)},
+        )
+        | st.fixed_dictionaries({}, optional={"anyOf": st.lists(inner, max_size=2), "not": inner, "if": inner})
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(WORDS, SCHEMAS, max_size=3))
+@settings(max_examples=400, deadline=None)
+def test_what_loads_never_fails_when_its_first_call_comes(properties: dict[str, Any]) -> None:
+    definitions = {"used": {"type": "string", "maxLength": 3}}
+    arguments, problems, _ = compile_arguments({"properties": properties}, definitions)
+    if arguments is None:
+        assert problems
+    else:
+        # The judge is made now; that the validator refuses a schema would come as an exception.
+        assert check._judge_of(arguments._schema, arguments._definitions).validator.is_valid({}) in (True, False)
+
+
+def test_the_validator_s_own_words_come_at_load_where_the_form_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(form._VALUES, "maxLength", (lambda _: True, "anything"))
+    assert problems_of(prop({"type": "string", "maxLength": -1})) == [
+        "properties.a.maxLength: the validator refuses it: -1 is less than the minimum of 0"
+    ]
+
+
+def test_a_schema_that_is_written_the_same_way_again_is_the_same_object() -> None:
+    first = compiled(prop({"type": "string", "maxLength": 77}))
+    assert compiled(prop({"type": "string", "maxLength": 77})) is first
+    assert compiled(prop({"type": "string", "maxLength": 78})) is not first
+
+
+def test_the_same_schema_again_warns_again() -> None:
+    schema = prop({"type": "string", "pattern": "once"})
+    kept = compiled(schema)
+    assert warnings_of(schema) == warnings_of(schema) != []
+    assert kept.check({"a": "once"}) is None
+
+
+def test_numbers_of_different_types_are_different_schemas() -> None:
+    ones = [compiled(prop({"const": value})) for value in (1, 1.0, True)]
+    assert len({id(one) for one in ones}) == 3
+    assert [one.check({"a": True}) is None for one in ones] == [False, False, True]
+
+
+def test_equal_schemas_with_other_definitions_are_different() -> None:
+    schema = prop({"$ref": "#/$defs/one"})
+    short = compiled(schema, {"one": {"type": "string", "maxLength": 1}})
+    long = compiled(schema, {"one": {"type": "string", "maxLength": 9}})
+    assert short.check({"a": "four"}) is not None
+    assert long.check({"a": "four"}) is None
+
+
+def test_a_schema_that_nobody_uses_any_more_is_not_kept() -> None:
+    schema = prop({"type": "string", "maxLength": 4711})
+    key = check._key(schema)
+    kept = compiled(schema)
+    assert check._known[key] is kept
+    del kept
+    assert key not in check._known
+
+
+def test_what_no_file_holds_is_refused_in_words_of_the_form() -> None:
+    assert "expected a schema" in problems_of(prop(object()))[0]

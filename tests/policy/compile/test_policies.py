@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec import structs
 
 from authz.model import HttpRequest, Reason, TargetKind
 from authz.policy.compile import policies as module
 from authz.policy.compile.file import PolicyContext
 from authz.policy.compile.policies import compile_policies
+from authz.policy.matching import Way
 from authz.policy.rules import Policy
 from authz.policy.selection import PolicySet
 
@@ -132,13 +134,13 @@ WARNED = [
         "p.yaml:2:27: tools.a.rate_limit: has no effect on a rule that denies; to deny some calls, use when",
     ),
     (
-        "tools: {a: {action: allow, rate_limit: [1/minute, 2/minute]}}",
+        "tools: {a: {action: allow, rate_limit: [1/minute, {max: 2, window: 60, cost: 2}]}}",
         (
             "p.yaml:2:51: tools.a.rate_limit[1]: is told from another limit of this block by its place alone; "
             "a name keeps them apart"
         ),
     ),
-    ("match: [{host: h}]", "p.yaml:2:1: match: is looked at only with the setting --select-by host"),
+    ("match: [{host: h}]", "p.yaml:2:9: match[0]: is looked at only with the setting --select-by host"),
 ]
 
 
@@ -284,12 +286,12 @@ def request(host: str = "h", path: str = "/mcp", server: str | None = None, meth
 
 
 def chosen(found: PolicySet, asked: HttpRequest) -> str:
-    policy = found.select(asked)
+    policy = found.select(asked).policy
     return policy.server if isinstance(policy, Policy) else str(policy)
 
 
 class TestWhichPolicyGoverns:
-    BY_HOST = PolicyContext(select_by_host=True)
+    BY_HOST = PolicyContext(select_by=(Way.HOST,))
 
     def matching(self, **matches: Sequence[str]) -> PolicySet:
         """One policy for each name, matching hosts with paths such as `h/mcp`."""
@@ -307,6 +309,42 @@ class TestWhichPolicyGoverns:
         assert chosen(found, request(server="a")) == "a"
         assert chosen(found, request(server="b")) == Reason.NO_POLICY
         assert chosen(found, request(server="")) == Reason.NO_POLICY
+
+    def test_the_first_way_that_says_anything_is_final(self) -> None:
+        found = load(
+            context=PolicyContext(select_by=(Way.ROUTE, Way.DESTINATION, Way.HOST)),
+            routed="version: 1\nmatch: [{route: a/valkey}]\n",
+            reached="version: 1\nmatch: [{destination: 'spiffe://td/ns/a/sa/b'}]\n",
+            hosted="version: 1\nmatch: [{host: h}, {route: a/other}]\n",
+        )
+        way = {"route": "a/valkey", "destination": "spiffe://td/ns/a/sa/b"}
+
+        def selected(**given: str) -> tuple[str, Way | None]:
+            asked = structs.replace(request(), **given)
+            return chosen(found, asked), found.select(asked).way
+
+        assert selected(**way) == ("routed", Way.ROUTE)
+        assert selected(**way, context={"mcp_server": "hosted"}) == ("hosted", Way.EXTENSION)
+        assert selected(route="a/other") == ("hosted", Way.ROUTE)
+        assert selected(**{**way, "route": "A/valkey"}) == (Reason.NO_POLICY, Way.ROUTE)
+        assert selected(destination=way["destination"]) == ("reached", Way.DESTINATION)
+        assert selected(destination="spiffe://td/ns/a/sa/other") == (Reason.NO_POLICY, Way.DESTINATION)
+        assert selected() == ("hosted", Way.HOST)
+        assert selected(host="other") == (Reason.NO_POLICY, Way.HOST)
+
+    def test_a_way_that_the_settings_do_not_name_chooses_nothing(self) -> None:
+        found = load(a="version: 1\nmatch: [{route: a/valkey}]\n", b=GOOD)
+        asked = structs.replace(request(), route="a/valkey", destination="spiffe://td/ns/a/sa/b")
+        assert (chosen(found, asked), found.select(asked).way) == (Reason.NO_POLICY, None)
+
+    def test_two_files_that_match_one_route_are_both_refused(self) -> None:
+        found = load(
+            context=PolicyContext(select_by=(Way.ROUTE,)), **dict.fromkeys("ab", "version: 1\nmatch: [{route: a/b}]\n")
+        )
+        assert [str(problem) for problem in found.problems] == [
+            "a.yaml: route 'a/b' is governed by b.yaml too; only one file may enforce for it",
+            "b.yaml: route 'a/b' is governed by a.yaml too; only one file may enforce for it",
+        ]
 
     def test_a_server_whose_file_does_not_load_is_denied_as_such(self) -> None:
         assert chosen(load(a=GOOD, b="oops: ["), request(server="b")) == Reason.POLICY_INVALID

@@ -183,7 +183,48 @@ def test_an_argument_without_a_declared_type_does_not_load_and_the_problem_shows
             "request.headers['x-secret'] == 's'",
             'request.headers["x-secret"] is not one of the headers that conditions may read; the settings list x-env',
         ),
-        ("catalog.risk == 'High'", "catalog.risk is not implemented in this version"),
+        (
+            "catalog.risk == 'high'",
+            "catalog.risk is compared with 'high', expected one of Low, Medium, High, Critical, did you mean 'High'?",
+        ),
+        (
+            "catalog.risk in ['High', 'Worst']",
+            "catalog.risk is compared with 'Worst', expected one of Low, Medium, High, Critical",
+        ),
+        (
+            "catalog.risk >= 'High'",
+            "catalog.risk has no order, it would be that of the alphabet; use in ['High', 'Critical']",
+        ),
+        (
+            "'read' in catalog.categories",
+            (
+                "an item of catalog.categories is compared with 'read', "
+                "expected one of Read, Write, Execute, Destructive, Financial, Unknown, did you mean 'Read'?"
+            ),
+        ),
+        (
+            "catalog.categories.exists(c, c == 'Wrote')",
+            (
+                "an item of catalog.categories is compared with 'Wrote', "
+                "expected one of Read, Write, Execute, Destructive, Financial, Unknown, did you mean 'Write'?"
+            ),
+        ),
+        ("catalog.categories[0] == 'Read'", "catalog.categories has no order; use in or exists"),
+        (
+            "catalog.annotations == {}",
+            "catalog.annotations is read as a whole; name the member, as in catalog.annotations.NAME",
+        ),
+        (
+            "catalog.annotations.readonlyHint",
+            (
+                "catalog.annotations.readonlyHint is none of MCP's hints: "
+                "readOnlyHint, destructiveHint, idempotentHint, openWorldHint, did you mean 'readOnlyHint'?"
+            ),
+        ),
+        (
+            "catalog.annotations.readOnlyHint == 'true'",
+            'catalog.annotations.readOnlyHint is declared boolean, but is compared with "true"',
+        ),
         ("google.protobuf.Timestamp{seconds: 1} == now", "message literals are not supported"),
         ("env == 'prod'", "column 1: unknown name 'env'; did you mean args.env?"),
         ("principal.idd == 'x'", "column 10: unknown name 'principal.idd'; did you mean principal.id?"),

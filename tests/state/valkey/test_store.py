@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from authz.errors import StoreError
-from authz.model import Ruling
+from authz.model import ApprovalStatus, Ruling
 from authz.state.store import Attempt, Owed
 from authz.state.valkey.keys import PREFIX
 from authz.state.valkey.store import ValkeyStore
@@ -209,6 +209,27 @@ async def test_a_clock_that_goes_back_frees_nothing_and_blocks_for_a_window_at_m
     assert refused.retry_after <= 60.0
     now[0] += refused.retry_after
     assert (await store.discharge(one)).paid
+
+
+@pytest.mark.parametrize("more", [{}, {"remember": 60.0, "uses": 0}])
+async def test_a_clock_that_goes_back_lets_no_request_wait_and_no_yes_count_longer(on_server, ask, more):
+    now = [1_000_000.0]
+    store = on_server(clock=lambda: now[0])
+    asked = Attempt([Owed((), ask(timeout=60.0, **more))])
+    (standing,) = (await store.discharge(asked)).standings
+    now[0] -= 500_000.0
+    for late in (0.0, 10.0):
+        now[0] += late
+        (waits,) = (await store.discharge(asked)).standings
+        assert (waits.id, waits.status, waits.expires_in) == (standing.id, ApprovalStatus.PENDING, 60.0 - late)
+    await store.submit(standing.id, Ruling("carol", True, (0,)))
+    now[0] -= 500_000.0
+    (granted,) = (await store.discharge(Attempt(asked.parts, peek=True))).standings
+    assert (granted.status, granted.expires_in) == (ApprovalStatus.GRANTED, 60.0)
+    now[0] += 60.0
+    (anew,) = (await store.discharge(asked)).standings
+    assert (anew.id != standing.id, anew.status) == (True, ApprovalStatus.PENDING)
+    assert (await store.record(standing.id)).status is ApprovalStatus.EXPIRED
 
 
 async def test_a_clock_that_goes_back_spoils_no_window_of_buckets_or_fractions(on_server, charge, limit):

@@ -1,9 +1,10 @@
 -- An attempt with requests for approval: where all are granted, as discharge.lua and a use of each grant is claimed;
 -- else the requests that are not there are filed, which charges what their parts owe, or nothing is done.
 -- ARGV: head (time or -1, flags, seconds that a repeat is known, number of charges, of parts, outcome wanted), a charge
--- each, then of each part: how many of the charges are its own, and where it has a request four more: what
--- filing charges, the request in short, for people, and what it charged in other slots. KEYS: as discharge.lua; seven of the index where flag 8 is set; of each
--- request the hash of its digest, its record, its owner's pending ones and the counter of its owner's filings.
+-- each, then of each part: how many of the charges are its own, and where it has a request four more: what filing
+-- charges, the request in short, its record, and what filing it charged in other slots. KEYS: as discharge.lua; seven
+-- of the index where flag 8 is set; of each request the hash of its digest, its record, its owner's pending ones and the
+-- counter of its owner's filings.
 -- Replies the time, whether it was paid, the outcome, how long PENDING_LIMIT refuses, the charges' counters, those of
 -- filing, then where everything was counted, then a text for each part.
 local PEEK, REPEAT, REFERENCES, INDEX = 1, 2, 4, 8
@@ -39,7 +40,9 @@ end
 for index_of = 1, parts_of do
   local own_charges, asks = unpack('<HB', ARGV[at])
   at = at + 1
-  local part = {from = next_charge, to = next_charge + own_charges - 1, status = '-', expires = 0, filed = 0, id = '', said = ''}
+  local part = {
+    from = next_charge, to = next_charge + own_charges - 1, status = '-', expires = 0, filed = 0, id = '', said = '',
+  }
   next_charge = next_charge + own_charges
   parts[index_of] = part
   if asks == 1 then
@@ -159,7 +162,9 @@ local done = fits and not peek
 local states, references = {}, {}
 local function report(found)
   states[#states + 1] = pack('<B', #found)
-  for _, c in ipairs(found) do states[#states + 1] = pack('<ddd', c.most - c.kind.used(c, now), c.kind.reset(c, now), c.wait) end
+  for _, c in ipairs(found) do
+    states[#states + 1] = pack('<ddd', c.most - c.kind.used(c, now), c.kind.reset(c, now), c.wait)
+  end
 end
 if done then
   local charged = false
@@ -194,7 +199,8 @@ for _, found in ipairs(owed) do report(found) end
 states[#states + 1] = pack('<H', #filings)
 for _, c in ipairs(filings) do report({c}) end
 local reply = {
-  pack('<dBc1d', now, (outcome == 'C' and fits) and 1 or 0, outcome, blocked) .. table.concat(states), table.concat(references),
+  pack('<dBc1d', now, (outcome == 'C' and fits) and 1 or 0, outcome, blocked) .. table.concat(states),
+  table.concat(references),
 }
 for _, part in ipairs(parts) do
   if part.joins then part.id = part.joins.id end

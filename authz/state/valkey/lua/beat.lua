@@ -1,16 +1,11 @@
--- A replica is there. ARGV: time or -1, the replica, how many seconds it counts. KEYS: the replicas and when each was
--- seen, the limits by their mark. Further ARGV: for how many seconds the
--- limits are known, then marks and limits by turns. Replies how many replicas were seen and limits are known.
-local now = tonumber(ARGV[1])
-if now < 0 then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-end
-local lasts = tonumber(ARGV[3])
-redis.call('ZADD', KEYS[1], string.format('%.17g', now), ARGV[2])
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', lasts * 2000))
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.17g', now - lasts))
-if #ARGV > 4 then redis.call('HSET', KEYS[2], unpack(ARGV, 5)) end
-local wanted = math.ceil(tonumber(ARGV[4]) * 1000)
-if redis.call('PTTL', KEYS[2]) < wanted then redis.call('PEXPIRE', KEYS[2], string.format('%.0f', wanted)) end
+-- A replica is there. ARGV: time or -1, the replica, how many seconds it counts, for how many the limits are known,
+-- then marks and limits by turns. KEYS: the replicas and when each was seen, the limits by their mark. Replies how many
+-- replicas were seen and limits are known.
+clock(tonumber(ARGV[1]))
+local counts = tonumber(ARGV[3])
+redis.call('ZADD', KEYS[1], number(now), ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', number(now - counts))
+outlive(KEYS[1], now + counts)
+if #ARGV > 4 then redis.call('HSET', KEYS[2], unpack_list(ARGV, 5)) end
+outlive(KEYS[2], now + tonumber(ARGV[4]))
 return {redis.call('ZCARD', KEYS[1]), redis.call('HLEN', KEYS[2])}

@@ -1,5 +1,6 @@
--- Charges -> the counters that judge them (authz/state/table.py, whose rules these are), each read once and written only
--- where it has changed. Sets `now`; what is written first is what a server without memory refuses, so nothing is half done.
+-- Charges -> the counters that judge them (authz/state/table.py, whose rules these are), each read once and written
+-- only where it has changed. Sets `now`; what is written first is what a server without memory refuses, so nothing is
+-- half done.
 local KINDS = {sliding, fixed, bucket}
 local SLACK = 1000 -- milliseconds that a key outlives what it counts
 local LONGEST = 1e15
@@ -18,7 +19,10 @@ end
 -- A number that is read as exactly itself.
 local function number(x) return string.format('%.17g', x) end
 
-local function lasts(due) return string.format('%.0f', math.min(math.max(math.ceil((due - now) * 1000), 0) + SLACK, LONGEST)) end
+-- Milliseconds that a key is kept whose content counts until `due`.
+local function lasts(due)
+  return string.format('%.0f', math.min(math.max(math.ceil((due - now) * 1000), 0) + SLACK, LONGEST))
+end
 
 -- What makes a counter: kind, window, how many calls it takes, how many come back a second, whoever it is counted for.
 local function open(key, field, text, of, times)

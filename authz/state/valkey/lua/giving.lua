@@ -29,8 +29,8 @@ local function reference(ident, cost, counters)
   return table.concat(parts)
 end
 
--- Gives back what `text` refers to. `found` are the counters that the same charges have now: one that was not there then
--- took over what the counter shared until then had counted, and so the charge (authz/state/filing.py).
+-- Gives back what `text` refers to. `found` are the counters that the same charges have now: one that was not there
+-- then took over what the counter shared until then had counted, and so the charge (authz/state/filing.py).
 local given = {}
 
 local function give_back(text, found)

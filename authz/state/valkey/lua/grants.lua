@@ -1,6 +1,7 @@
 -- Requests for approval, by the digest of what is asked for (authz/state/ledger.py, whose rules these are). The hash of
 -- a digest has the request that counts for it: its id, `state`, the entries of `by` that are satisfied, what people
--- said (JSON, a line each), what filing it charged and what that charged in other slots; and, as `old:ID`, what became of those before it.
+-- said (JSON, a line each), what filing it charged and what that charged in other slots; and, as `old:ID`, what became
+-- of those before it.
 local PENDING, GRANTED, DENIED, USED, EXPIRED = 'P', 'G', 'D', 'U', 'E'
 local HISTORY = 24 * 3600
 local STATE = '<c1dddddIIB'
@@ -19,6 +20,16 @@ local function dump_state(s)
   return pack(STATE, s.status, s.filed, s.due, s.ended, s.retired, s.remember, s.uses, s.used, s.entries)
 end
 
+-- The clock went back: what began later than now begins now, so that nothing lasts longer than it was to.
+local function begun(g)
+  local s = g.state
+  local begins = s.status == GRANTED and s.remember > 0 and 'ended' or 'filed'
+  local back = s[begins] - now
+  if back <= 0 then return end
+  s[begins], s.due = now, s.due - back
+  redis.call('HSET', g.key, 'state', dump_state(s))
+end
+
 local function grant(key)
   local g = grants[key]
   if g then return g end
@@ -27,6 +38,7 @@ local function grant(key)
   if g.id then
     g.state = read_state(got[2])
     g.satisfied, g.said, g.charged, g.away = got[3] or '', got[4] or '', got[5] or '', got[6] or ''
+    begun(g)
   end
   grants[key] = g
   return g
@@ -151,7 +163,9 @@ local function waiting(key) return redis.call('ZCOUNT', key, '(' .. number(now),
 
 -- Seconds until there is room for so many more, -1 where there is.
 local function full_for(all, anonymous, longest)
-  if anonymous > 0 and waiting(index.anonymous) + anonymous > PENDING_OF_ANONYMOUS then return first(index.anonymous, longest) end
+  if anonymous > 0 and waiting(index.anonymous) + anonymous > PENDING_OF_ANONYMOUS then
+    return first(index.anonymous, longest)
+  end
   if waiting(index.pending) + all > PENDING_OF_ALL then return first(index.pending, longest) end
   return -1
 end

@@ -1,6 +1,6 @@
 -- The index where it is in another slot than what it lists. ARGV: time or -1, what to do, then what that needs.
--- KEYS: the index. `keep`: ids, places, ends and whether anonymous by fours; replies until when there is no room, -1 and
--- all are kept. `drop`: ids that were kept for nothing. `end`: an id and when its grant ends (0: it is none).
+-- KEYS: the index. `keep`: ids, places, ends and whether anonymous by fours; replies until when there is no room, -1
+-- and all are kept. `drop`: ids that were kept for nothing. `end`: an id and when its grant ends (0: it is none).
 -- `claim`: how many calls were served, and ids of grants that are used up. `change`: one more. `changes`: how many.
 clock(tonumber(ARGV[1]))
 use_index(1)

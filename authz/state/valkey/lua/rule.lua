@@ -1,6 +1,6 @@
--- What one person says of a request, if it still waits. ARGV: time or -1, its id, 1 for yes, the entries of `by` that it
--- satisfies as bytes, the ruling as JSON. KEYS: the hash of its digest, its owner's pending ones, and the index where it
--- is in the same slot. Replies whether it was taken, and when a grant ends (0: it is none) and whether all was decided.
+-- What one person says of a request, if it still waits. ARGV: time or -1, its id, 1 for yes, the entries of `by` that
+-- it satisfies as bytes, the ruling as JSON. KEYS: the hash of its digest, its owner's pending ones, and the index where
+-- it is in the same slot. Replies whether it was taken, when a grant ends (0: it is none) and whether all was decided.
 clock(tonumber(ARGV[1]))
 if KEYS[3] then
   use_index(3, true)

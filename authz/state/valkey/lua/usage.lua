@@ -7,7 +7,8 @@ local function tell(field, text, times, who)
   local c = open(KEYS[1], field, text, of, times)
   local used = c.kind.used(c, now)
   if used > 0 then
-    for _, value in ipairs({field, number(used), number(c.kind.reset(c, now)), who or c.who}) do reply[#reply + 1] = value end
+    local told = {field, number(used), number(c.kind.reset(c, now)), who or c.who}
+    for _, value in ipairs(told) do reply[#reply + 1] = value end
   end
 end
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then

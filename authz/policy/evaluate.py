@@ -203,7 +203,9 @@ def _doubt(policy: Policy, section: Index[Block], call: Call, target: Target, tr
     if section.is_twin(target.name):
         trace(place, "denied", "the name only looks like a name of the policy")
         return denied(Reason.AMBIGUOUS_NAME, place, "this name only looks like a name that the policy knows")
-    if target.kind is TargetKind.TOOL and not policy.baseline and is_twin(call.catalog, target.name):
+    # What a policy spells may be a twin of a catalogued tool; a baseline that decides by the catalogue cannot know it.
+    asked = target.kind is TargetKind.TOOL and (policy.categories or not policy.baseline)
+    if asked and is_twin(call.catalog, target.name):
         trace(place, "denied", "the name only looks like a name of the catalogue")
         return denied(Reason.AMBIGUOUS_NAME, place, "this name only looks like that of a tool of the server")
     return None

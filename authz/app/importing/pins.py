@@ -45,7 +45,7 @@ def _of_block(block: Block) -> Iterator[Case]:
         arguments = samples.fitting()
     call: Case = {"tool": tool, "arguments": arguments} if arguments else {"tool": tool}
     if arguments is not None:
-        yield from _passing(block, call, arguments)
+        yield from _passing(block, call, arguments, samples)
     if samples is None:
         return
     base = arguments or {}
@@ -76,7 +76,7 @@ def _variant(sample: Sample, base: Arguments) -> Case:
     return variant
 
 
-def _passing(block: Block, call: Case, arguments: Arguments) -> Iterator[Case]:
+def _passing(block: Block, call: Case, arguments: Arguments, samples: Samples | None) -> Iterator[Case]:
     """A call that fits, as often as the limits let it."""
     owed = {"owes": [limit.name for limit in block.limits]} if block.limits else {}
     if block.action == "require_approval":
@@ -90,11 +90,21 @@ def _passing(block: Block, call: Case, arguments: Arguments) -> Iterator[Case]:
     tightest = min(block.limits, key=lambda limit: (room[limit.name], limit.quota.window))
     most = room[tightest.name]
     steps: list[Case] = [{"repeat": most, "expect": "allow"}] if most else []
-    steps.append({"expect": "deny", "reason": "rate_limited"})
+    steps.append(_one_more(tightest, arguments, most, samples) | {"expect": "deny", "reason": "rate_limited"})
     others = [limit for limit in block.limits if limit is not tightest]
     if most and all(room[other.name] > most or other.quota.window <= tightest.quota.window for other in others):
         steps.append({"advance": tightest.quota.window, "expect": "allow"})
     yield {"name": f"{block.name} passes {most} times"} | call | {"steps": steps}
+
+
+def _one_more(limit: Limit, arguments: Arguments, made: int, samples: Samples | None) -> Case:
+    """What is one too many after so many calls: the least amount that is no more left."""
+    cost = limit.quota.cost
+    if not isinstance(cost, tuple) or samples is None:
+        return {}
+    amount = limit.quota.max - made * value_at(arguments, cost) + 1
+    found = samples.fits_with(arguments, cost, amount)
+    return {} if found is None else {"arguments": found}
 
 
 def _calls(limit: Limit, arguments: Arguments) -> int:

@@ -85,6 +85,14 @@ class Samples:
                 if sample is not None and sample.arguments not in seen:
                     seen.append(sample.arguments)
                     yield sample
+        for path in self._amounts:
+            nothing = Sample(f"{'.'.join(path)} is 0", _with(fitting, path, 0))
+            yield from self._only_refused(iter((nothing,)), seen)
+
+    def fits_with(self, fitting: Arguments, path: Sequence[str], value: Any) -> Arguments | None:
+        """`fitting` with this value at `path`, None where it does not fit then."""
+        changed = _with(fitting, path, value)
+        return changed if self._fits(changed) else None
 
     def around_a_match(self, fitting: Arguments) -> Iterator[Sample]:
         """For each pattern that matches a part of a text: a text around such a part, which passes."""
@@ -169,7 +177,10 @@ def _hazards(condition: Condition, fitting: Arguments) -> Iterator[Sample]:
     name, found = _name(condition), value_at(fitting, condition.argument)
     if found is None:
         return
-    yield Sample(f"no {name}", _without(fitting, condition.argument))
+    for length in range(1, len(condition.argument) + 1):
+        yield Sample(f"no {'.'.join(condition.argument[:length])}", _without(fitting, condition.argument[:length]))
+    if condition.operator is Operator.CONTAINS:
+        yield Sample(f"{name} is a list of others", _with(fitting, condition.argument, ["other", 0]))
     if isinstance(found, (int, float)) and not isinstance(found, bool):
         yield Sample(f"{name} as text", _with(fitting, condition.argument, str(found)))
     if isinstance(found, str):

@@ -21,6 +21,7 @@ class Kind(enum.StrEnum):
 
     RULE = "rule"
     ARGUMENTS = "arguments"
+    STRICT = "strict_arguments"
     REQUIRE = "require"
     LIMIT = "limit"
     DEFAULT = "default"
@@ -41,6 +42,7 @@ class Way(enum.StrEnum):
 WAYS: Mapping[Kind, tuple[Way, ...]] = {
     Kind.RULE: (Way.DECIDED,),
     Kind.ARGUMENTS: (Way.FAILED, Way.PASSED),
+    Kind.STRICT: (Way.FAILED, Way.PASSED),
     Kind.REQUIRE: (Way.FAILED, Way.PASSED),
     Kind.LIMIT: (Way.EXHAUSTED, Way.CHARGED),
     Kind.DEFAULT: (Way.DECIDED,),
@@ -91,6 +93,8 @@ def _rule(path: Path, place: str, raw: Mapping[str, Any]) -> Iterator[Element]:
 def _constraints(path: Path, place: str, raw: Mapping[str, Any]) -> Iterator[Element]:
     if "arguments" in raw:
         yield Element(Kind.ARGUMENTS, f"{place}.arguments", (*path, "arguments"))
+    if raw.get("strict_arguments") is True:
+        yield Element(Kind.STRICT, f"{place}.strict_arguments", (*path, "strict_arguments"))
     yield from _listed(Kind.REQUIRE, path, place, raw, "require")
 
 

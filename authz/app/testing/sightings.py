@@ -23,7 +23,8 @@ from authz.state.memory import MemoryStore
 
 Spot: TypeAlias = tuple[str, str]  # a policy file, and a place in it as traces name it
 
-_CONSTRAINTS = (".arguments", ".require[")
+_CONSTRAINTS = (".arguments", ".strict_arguments")
+_REQUIRE = ".require["
 
 
 class Sightings:
@@ -81,7 +82,7 @@ class Sightings:
 
 
 def _way(step: Step) -> Way | None:
-    constraint = step.place.endswith(_CONSTRAINTS[0]) or (_CONSTRAINTS[1] in step.place and step.place.endswith("]"))
+    constraint = step.place.endswith(_CONSTRAINTS) or (_REQUIRE in step.place and step.place.endswith("]"))
     if step.result == "held":
         return Way.PASSED if constraint else Way.DECIDED
     if step.result == "no" and (constraint or step.place == "origins"):

@@ -54,7 +54,7 @@ def test_of_two_tools_of_one_name_the_first_counts() -> None:
 @pytest.mark.parametrize(
     ("schema", "why"),
     [
-        (nested(40), "nesting"),
+        (nested(40), "nested deeper than 32 levels"),
         ({"maximum": 1e300}, "it cannot be written"),
         ({"maximum": 2**70}, "64 bits"),
         ({"description": "x" * 70_000, "title": "y" * 70_000}, "more than 65536 characters"),

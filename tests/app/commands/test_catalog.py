@@ -60,7 +60,6 @@ def _blocks(text: str) -> list[str]:
 def test_a_servers_tools_come_with_the_most_dangerous_first(capsys: Any) -> None:
     run(POLICIES, "awslabs-valkey", None, as_json=False)
     out = capsys.readouterr().out
-    assert "12 tools: 4 Read, 3 Write, 2 Execute" not in out  # by gravest category, as reviewed
     assert "awslabs.valkey-mcp-server 1.1.1" in out
     assert out.index("valkey_admin") < out.index("valkey_write") < out.index("json_get")
 

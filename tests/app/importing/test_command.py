@@ -92,9 +92,11 @@ def test_tests_pin_values_types_hazards_and_limits(tmp_path: Path) -> None:
         "      - {name: no amount, without: [amount]}",
         '      - {name: amount as text, arguments: {amount: "250"}}',
         "      - {name: currency in a list, arguments: {currency: [usd]}}",
-        "{repeat: 4, expect: allow}, {expect: deny, reason: rate_limited}, {advance: 86400, expect: allow}",
+        "      - {repeat: 4, expect: allow}",
+        "      - {arguments: {amount: 1, currency: usd}, expect: deny, reason: rate_limited}",
+        "      - {name: amount is 0, arguments: {amount: 0}}",
         "rare passes 0 times",
-        "    owes: [often/often, all/all]",
+        "owes: [often/often, all/all]",
         "ask waits for a person",
     ):
         assert line in text, line

@@ -108,6 +108,45 @@ def test_a_default_that_is_not_written_and_a_baseline_are_covered_too(playing):
     ]
 
 
+CATALOG = """version: 1
+tools:
+  look:
+    categories: [Read]
+    risk: Low
+    why: it reads
+    input_schema: {type: object, properties: {key: {type: string}}}
+"""
+BY_CATEGORY = """version: 1
+categories:
+  Read: {action: allow, strict_arguments: true, rate_limit: 1/minute}
+  Unknown: deny
+"""
+
+
+def test_categories_and_what_the_catalogue_says_of_arguments_are_covered_too(playing, policies):
+    policies({"catalog/bank.yaml": CATALOG})
+    cases = "version: 1\ncases: [{name: a, tool: look, arguments: {key: x}, expect: allow}]"
+    played = playing({"bank.yaml": BY_CATEGORY, "bank_test.yaml": cases})
+    assert played.failed == {}
+    (file,) = coverage.cover(played.found, played.sightings)
+    assert [(one.element.place, one.missing) for one in file.elements][1:] == [
+        ("categories.Read", ()),
+        ("categories.Read.strict_arguments", (Way.FAILED,)),
+        ("categories.Read.rate_limit[0]", (Way.EXHAUSTED,)),
+        ("categories.Unknown", (Way.DECIDED,)),
+    ]
+    (mutated,) = played.mutated()
+    survived = {f"{one.mutant.path[1:]} {one.mutant.what}" for one in mutated.survivors}
+    assert survived == {
+        "() the default, which is deny, made allow",
+        "('Read', 'strict_arguments') dropped",
+        "('Read', 'rate_limit') limit dropped",
+        "('Read', 'rate_limit') 1 made 2",
+        "('Unknown',) dropped, which denied",
+        "('Unknown', 'action') deny made allow",
+    }
+
+
 def test_nothing_to_reach_is_all_of_it():
     assert coverage.percent([]) == 100.0
     assert printed(coverage.lines([])) == "\ncoverage\ncoverage 100.0 %\n"

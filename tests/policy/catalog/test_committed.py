@@ -34,7 +34,7 @@ def test_every_input_schema_can_be_checked_and_takes_no_member_that_it_does_not_
     assert schema is not None
     strict = StrictSchema(schema)
     assert strict.problem == ""
-    named = {name: True for name in schema.get("required", ())}
+    named = dict.fromkeys(schema.get("required", ()), True)
     violation = strict.check({**named, "no such argument": 1})
     assert violation is not None
     assert violation.path == "args.*"

@@ -19,7 +19,7 @@ demo: .venv/ready
 	$(BIN)/mcp-authz demo
 
 # and how much of authz/ it runs: at least 95 % (pyproject.toml); PYTEST="tests/policy -x" for a part of it
-test: .venv/ready .venv-mcp1/ready .venv-node/ready .venv-everything/ready programs
+test: .venv/ready .venv-mcp1/ready .venv-servers/ready .venv-node/ready .venv-everything/ready programs
 	$(BIN)/pytest $(PYTEST)
 
 # The official suite's verdict on an MCP server, directly and through Envoy and the service: the same totals
@@ -54,6 +54,7 @@ check: .venv/ready check-pb
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/mcp-authz validate policies
+	$(BIN)/mcp-authz test policies --mutate
 
 # generated code is what the .proto files give
 check-pb: .venv/ready
@@ -74,13 +75,14 @@ proto: .venv/ready
 lock: .venv/ready
 	$(BIN)/$(LOCK) --upgrade --all-extras pyproject.toml -o requirements/lock.txt
 	$(BIN)/$(LOCK) --upgrade requirements/mcp1.in -o requirements/mcp1.txt
+	$(BIN)/$(LOCK) --upgrade requirements/servers.in -o requirements/servers.txt
 	cd requirements/npm && rm -f package-lock.json && ../../$(BIN)/$(NPM) install --package-lock-only
 
 wheel: .venv/ready
 	$(BIN)/pip wheel $(PIP) --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf .venv .venv-mcp1 .venv-node .venv-everything build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-mcp1 .venv-servers .venv-node .venv-everything build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Everything, from one lock file with hashes. Made anew when the lock file changes.
 .venv/locked: requirements/lock.txt
@@ -98,6 +100,13 @@ clean:
 	@echo "installing into .venv-mcp1"
 	$(PYTHON) -m venv --clear .venv-mcp1
 	.venv-mcp1/bin/pip install $(PIP) --require-hashes -r requirements/mcp1.txt
+	touch $@
+
+# Servers of the catalogue and a bridge to them, for the end-to-end tests and `mcp-authz demo --server valkey`.
+.venv-servers/ready: requirements/servers.txt
+	@echo "installing into .venv-servers"
+	$(PYTHON) -m venv --clear .venv-servers
+	.venv-servers/bin/pip install $(PIP) --require-hashes -r requirements/servers.txt
 	touch $@
 
 # The conformance suite and the language server of editors; node itself is a wheel of the lock file.

@@ -59,9 +59,16 @@ class ApprovalError(AuthzError):
 
 
 class TokenRefused(AuthzError):  # noqa: N818 - the token is refused, which is no failure
-    """A bearer token that does not say who asks; the text says why, and nothing that the token says."""
+    """A bearer token that does not say who asks; the text says why, and nothing that the token says.
+
+    `cause` is a stable word for the metric of refused tokens.
+    """
 
     reason = Reason.UNAUTHENTICATED
+
+    def __init__(self, text: str, cause: str) -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class TokenBusy(AuthzError):  # noqa: N818 - as `Busy`

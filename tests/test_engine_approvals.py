@@ -317,3 +317,12 @@ async def test_a_baselines_approvers_must_say_yes_too(make: Callable[..., World]
     assert reason(await world.call()) is Reason.APPROVAL_REQUIRED
     await world.store.submit(waiting.id, Ruling("sam", True, (1,)))
     assert (await world.call()).allowed
+
+
+async def test_the_person_sees_what_the_catalogue_says_of_the_tool(make: Callable[..., World]) -> None:
+    catalog = "version: 1\nserver: db\ntools: {drop: {categories: [Write, Destructive], risk: Critical}}\n"
+    world = make(**{"catalog/db": catalog})
+    await world.call("drop")
+    await world.call("rare")
+    shown = {one.request.tool: (one.request.categories, one.request.risk) for one in await world.store.records()}
+    assert shown == {"drop": (("Write", "Destructive"), "Critical"), "rare": (("Unknown",), "")}

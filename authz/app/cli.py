@@ -17,6 +17,7 @@ import typer
 
 from authz.app.commands.approvals_cli import approvals, approvers
 from authz.app.commands.limits_cli import limits
+from authz.app.commands.tests_cli import play_tests
 from authz.app.importing.choices import From, Per, Windows
 from authz.app.settings.settings import Settings, table
 from authz.errors import AuthzError
@@ -180,54 +181,6 @@ def import_(
     raise typer.Exit(command.run(files, source, out, per, windows, force=force))
 
 
-@app.command("test")
-def play_tests(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="the directory of policies and *_test.yaml files")],
-    expression: Annotated[
-        str,
-        typer.Option("-k", metavar="EXPR", help="play only cases whose FILE::NAME has this; with and, or, not, ()"),
-    ] = "",
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="a line a case")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="play again whenever a file changes, until Ctrl-C")] = False,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="write JUnit XML")] = None,
-    coverage: Annotated[
-        bool, typer.Option("--coverage", help="show which rules, constraints and limits no case reaches")
-    ] = False,
-    coverage_html: Annotated[
-        Path | None, typer.Option("--coverage-html", metavar="FILE", help="write the coverage as a page")
-    ] = None,
-    min_coverage: Annotated[
-        float | None, typer.Option("--min-coverage", metavar="PERCENT", help="fail below this coverage")
-    ] = None,
-    mutate: Annotated[
-        bool, typer.Option("--mutate", help="show which mistakes in the policies no case would notice")
-    ] = False,
-    min_score: Annotated[
-        float, typer.Option("--min-score", metavar="PERCENT", help="with --mutate, fail below this score")
-    ] = 100.0,
-    config: ConfigOption = None,
-) -> None:
-    """Play the policy tests of a directory. Exit 1: a case failed; 2: a file cannot be used; 5: there are no cases."""
-    from authz.app.commands import test as command
-
-    settings = _settings(config, {})
-    wanted = command.Wanted(
-        directory=directory,
-        expression=expression,
-        verbose=verbose,
-        junit=junit,
-        coverage=coverage or min_coverage is not None,
-        html=coverage_html,
-        mutate=mutate,
-        min_coverage=min_coverage,
-        min_score=min_score,
-    )
-    if watch:
-        command.watch(wanted, settings)
-        raise typer.Exit(0)
-    raise typer.Exit(command.run(wanted, settings))
-
-
 @app.command("demo")
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="leave everything running until Ctrl-C")] = False,
@@ -304,6 +257,7 @@ def catalog_show(
 
 app.add_typer(catalog)
 app.add_typer(limits)
+app.command("test")(play_tests)
 app.add_typer(approvals)
 app.add_typer(approvers)
 

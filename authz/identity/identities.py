@@ -6,16 +6,21 @@ back from one source to another.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from authz.address import neighbourhood
-from authz.errors import TokenBusy, TokenRefused
+from authz.errors import TokenBusy
 from authz.identity.claims import absent, principal_of, unverified
 from authz.identity.headers import from_headers
+from authz.identity.refusal import Refusal, refused
 from authz.identity.source import DEFAULT_SOURCE, JWT_AUTHN, IdentitySource, SourceKind
 from authz.identity.xfcc import from_xfcc
 from authz.model import ANONYMOUS, NOTHING, HttpRequest, JsonObject, Principal
+
+# A bearer token that is not the header's first word: after a second line, or behind another space than SP.
+_ELSEWHERE: Final = re.compile(r"(?:^|[\s,])bearer(?:[\s,=]|$)", re.IGNORECASE)
 
 
 class TokenVerifier(Protocol):
@@ -76,9 +81,12 @@ class Identities:
 
     def _from_bearer(self, source: IdentitySource, request: HttpRequest, server: str, now: float) -> Principal:
         """Whose token the request carries (RFC 6750, 2.1: in the header and nowhere else)."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        header = request.headers.get("authorization", "")
+        scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
-            return unverified(request.peer)
+            if _ELSEWHERE.search(header) is None:
+                return unverified(request.peer)
+            token = header  # which is none: who reads another line than this service would take it for somebody
         verifier = self._verifiers.get(source.name)
         if verifier is None:
             raise TokenBusy("no keys of the issuer are known yet")
@@ -86,7 +94,7 @@ class Identities:
         claims = verifier.verify(token.strip(" "), source.audience_of(server), sender, now)
         found = principal_of(source, claims, request.peer)
         if not found.verified:
-            raise TokenRefused(f"the token does not say who it is of ({source.id})")
+            raise refused(Refusal.SUBJECT)
         return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,17 @@ def any_path(listener: dict[str, Any], server: str) -> dict[str, Any]:
     settings["context_extensions"] = {"mcp_server": server}
     host["routes"] = [route]
     return listener
+
+
+@pytest.fixture(scope="session")
+def before() -> Callable[[int, Path, Sequence[str]], dict[str, Any]]:
+    """Envoy's configuration before the server at a port: a listener for each of these policies, all paths to it."""
+
+    def configuration(server: int, authz: Path, names: Sequence[str]) -> dict[str, Any]:
+        (listener,) = stack.template()["static_resources"]["listeners"]
+        return patient(stack.configure(server, authz, [any_path(listener, name) for name in names]))
+
+    return configuration
 
 
 def _filter(listener: dict[str, Any], name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from authz.app.importing import changes
@@ -90,7 +91,7 @@ def convert(policy: SourcePolicy, document: Document, text: bytes, options: Opti
         ]
     if not value["tools"]:
         del value["tools"]
-    work.comments[()] = [f"imported from {policy.file} ({policy.dialect}) by mcp-authz import"]
+    work.comments[()] = [f"imported from {PurePath(policy.file).name} ({policy.dialect}) by mcp-authz import"]
     if work.problems:
         raise PolicyError(sorted(work.problems))
     rows = changes.of_policy(policy, document, options)
@@ -131,7 +132,7 @@ def _block(work: _Work, tool: Tool, shared: tuple[Limit, ...]) -> Block:
     if schema is not None:
         _, problems, _ = compile_arguments(schema, {})
         for found in problems[:1]:
-            text = f"its conditions cannot all hold: {found.message}"
+            text = f"its conditions cannot be written together: {found.message}"
             work.problems.append(work.document.problem(tool.place, text))
     reasons = dict.fromkeys(rule.reason for rule in rules if rule.reason)
     approval = any(rule.action is Action.APPROVE for rule in rules)

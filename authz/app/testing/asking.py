@@ -62,6 +62,8 @@ def request_of(members: Mapping[str, Any], caller: Caller | None, identities: Id
         peer=members.get("peer", ""),
         source_address=members.get("address", _ADDRESS),
         context={SERVER_EXTENSION: server} if server else {},
+        route=members.get("route", ""),
+        destination=members.get("destination", ""),
     )
     if caller is None:
         return request

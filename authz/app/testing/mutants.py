@@ -118,8 +118,9 @@ def _limit(raw: Mapping[str, Any], path: Path, limit: Any, spot: str) -> Iterato
     else:
         most, place = int(limit["max"]), (*path, "max")
         more = {**limit, "max": most + 1}
-        if "cost" in limit:
-            yield Mutant((*path, "cost"), "dropped", without(raw, (*path, "cost")), spot)
+        for key in ("cost", "per"):
+            if limit.get(key, "session") != "session":
+                yield Mutant((*path, key), "dropped", without(raw, (*path, key)), spot)
         if "burst" in limit:
             most, place = int(limit["burst"]), (*path, "burst")
             more = {**limit, "burst": most + 1}

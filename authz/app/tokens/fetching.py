@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 
-from authz.app.phrases import reason
+from authz.app.phrases import counted, reason
 from authz.identity.keys import Keys
 
 _log = logging.getLogger("mcp_authz.tokens")
@@ -30,7 +30,7 @@ class Fetcher:
     """Fetches one key set at once, then every `interval` seconds, and sooner when a token names an unknown key.
 
     `place` is a path or an `http` or `https` URL. `fetched_at` is when it last succeeded (epoch seconds, 0: never),
-    `failures` how often it did not.
+    `failures` how often it did not and `problem` why it does not now; `tried` is set once it is known whether it does.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Fetcher:
         self._soonest = soonest
         self._back_off = back_off
         self._missed = asyncio.Event()
-        self._failing = ""
+        self.tried = asyncio.Event()
+        self.problem = ""
         keys.missed = self._missed.set
 
     async def run(self) -> None:
@@ -75,28 +76,37 @@ class Fetcher:
         """Fetch once; whether that gave keys."""
         try:
             changed = self.keys.replace(await self._fetch())
-        except (OSError, TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        except Exception as error:  # whatever a peer and the libraries that read it can think of: the task must go on
             self.failures += 1
-            text = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
-            if text != self._failing:
-                kept = f"; {len(self.keys)} keys from before stay in force" if self.keys else ""
+            if not isinstance(error, OSError | httpx2.HTTPError | ValueError):
+                _log.exception("identity %s: %s could not be fetched", self.name, self._place)
+            text = reason(error) if isinstance(error, OSError) and error.errno else str(error) or type(error).__name__
+            if text != self.problem:
+                kept = f"; {counted(len(self.keys), 'key')} from before in force" if self.keys else ""
                 _log.error("identity %s: %s gives no keys: %s%s", self.name, self._place, text, kept)
-            self._failing = text
+            self.problem = text
             return False
+        finally:
+            self.tried.set()
         self.fetched_at = time.time()
-        if changed or self._failing:
-            _log.info("identity %s: %d keys from %s", self.name, len(self.keys), self._place)
-        self._failing = ""
+        if changed or self.problem:
+            _log.info("identity %s: %s from %s", self.name, counted(len(self.keys), "key"), self._place)
+        if changed:
+            for text in self.keys.passed_over:
+                _log.warning("identity %s: %s: %s", self.name, self._place, text)
+        self.problem = ""
         return True
 
 
 @contextlib.asynccontextmanager
 async def fetching(fetchers: Sequence[Fetcher]) -> AsyncIterator[None]:
-    """Within, keys are kept up to date; begins with those that come at once."""
-    if fetchers:
-        await asyncio.wait([asyncio.ensure_future(one.fetch()) for one in fetchers], timeout=_PATIENCE)
-    tasks = [asyncio.ensure_future(one.run()) for one in fetchers]
+    """Within, keys are kept up to date; begins once the first are there, or after a moment's patience."""
+    tasks = [asyncio.create_task(one.run()) for one in fetchers]
     try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                for one in fetchers:
+                    await one.tried.wait()
         yield
     finally:
         for task in tasks:
@@ -125,11 +135,12 @@ async def _get(url: str) -> bytes:
     async with (
         asyncio.timeout(TIMEOUT),
         httpx2.AsyncClient(timeout=TIMEOUT) as client,
-        client.stream("GET", url, headers={"accept": "application/json"}) as answer,
+        client.stream("GET", url, headers={"accept": "application/json", "accept-encoding": "identity"}) as answer,
     ):
         if answer.status_code != 200:
             raise ValueError(f"expected status 200, got {answer.status_code}")
-        async for part in answer.aiter_bytes():
+        # As it comes: what is packed could be a thousand times as large.
+        async for part in answer.aiter_raw():
             text += part
             if len(text) > _LARGEST:
                 raise ValueError(f"expected a key set of at most {_LARGEST} bytes, got more")

@@ -150,6 +150,13 @@ def test_the_example_policies_are_tested_and_their_tests_notice_every_mistake(ru
     assert (code, err) == (0, ""), out
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "policies").glob("*_test.yaml")), ids=lambda file: file.name)
+def test_their_tests_name_the_schema_for_editors(file):
+    first = file.read_text().partition("\n")[0]
+    assert first.startswith("# yaml-language-server: $schema=")
+    assert (file.parent / first.partition("=")[2]).resolve() == ROOT / "authz/policy/test_schema.json"
+
+
 def test_a_thousand_cases_take_less_than_two_seconds(policies):
     cases = "\n".join(
         f"  - {{name: case {at}, tool: drop, principal: {{id: bob, groups: [dba]}}, expect: deny, text: never}}"

@@ -77,7 +77,8 @@ def test_what_is_written_passes_its_own_tests(tmp_path: Path, capsys: pytest.Cap
     for path in out.iterdir():
         path.chmod(0o600)
     program = [sys.executable, "-m", "authz.app.cli"]
-    for arguments in (["test", str(out)], ["validate", str(out)]):
+    # Every mistake that could be made in what is written is noticed by some case.
+    for arguments in (["test", str(out), "--mutate"], ["validate", str(out)]):
         done = subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
         assert done.returncode == (0 if arguments[0] == "test" else 1), done.stdout + done.stderr
     assert "0 problems" in done.stderr
@@ -100,7 +101,17 @@ def test_tests_pin_values_types_hazards_and_limits(tmp_path: Path) -> None:
         "ask waits for a person",
     ):
         assert line in text, line
-    assert "with more around the match passes" not in text, "where no sample is found there is no such case"
+    assert "to.name with more around the match passes" in text
+
+
+def test_where_no_sample_is_found_there_is_no_case_of_it(tmp_path: Path) -> None:
+    pattern = r"^\\pL{12}-\\pN{7}$"
+    rule = f'{{name: r, conditions: [{{path: args.id, op: regex, value: "{pattern}"}}]}}'
+    out = tmp_path / "policies"
+    assert run(written("x.yaml", f'version: "1"\ntools:\n  t:\n    rules: [{rule}]\n', tmp_path), out=out) == 0
+    text = (out / "x_test.yaml").read_text()
+    assert "t passes" not in text
+    assert "t denies other arguments" in text
 
 
 def test_without_a_directory_policies_are_printed_and_the_table_apart(
@@ -131,11 +142,24 @@ def test_if_one_file_cannot_be_carried_over_nothing_is_written(
     ]
 
 
-def test_what_would_not_load_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    name = '"a\\u0007b"'
-    file = written("odd.yaml", f'version: "1"\ntools:\n  {name}:\n    rules: []\n', tmp_path)
+def test_what_would_not_load_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "yaml_text", lambda *_: "version: 1\ntols: {}\n")
+    file = written("page.yaml", PAGE, tmp_path)
+    assert run(file, out=tmp_path / "policies") == 2
+    assert capsys.readouterr().err.startswith(
+        f"{file}: what it becomes does not load: page.yaml:2:1: tols: unknown key"
+    )
+    assert not (tmp_path / "policies").exists()
+
+
+def test_arguments_that_are_nested_too_deep_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = "args" + ".a" * 40
+    rule = f"{{name: r, conditions: [{{path: {path}, op: eq, value: 1}}]}}"
+    file = written("deep.yaml", f'version: "1"\ntools:\n  t:\n    rules: [{rule}]\n', tmp_path)
     assert run(file) == 2
-    assert "odd.yaml" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"{file}:3:3: tools.t: its conditions cannot be written together: ")
 
 
 def test_a_file_that_exists_is_replaced_only_with_force(tmp_path: Path) -> None:

@@ -320,7 +320,7 @@ def with_state(path: str = "state.a.c", operator: str = "lte", value: str = "5")
             in_rule(
                 "{name: r, conditions: [{path: args.x, op: eq, value: 1}, {path: args.x, op: eq, value: b}]}"
             ).replace("op: eq, value: 1", "op: gt, value: 1"),
-            "3:3: tools.a: its conditions cannot all hold: ",
+            "3:3: tools.a: its conditions cannot be written together: ",
         ),
         (
             with_state("state.b.c"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from authz.app import wiring
+from authz.app.callers import believing
 from authz.app.settings.settings import Settings
 from authz.app.testing.discovery import Found, find
 from authz.app.testing.mutating import Mutated, mutate
@@ -62,7 +63,11 @@ def playing(finding: Callable[..., Found]) -> Callable[..., Played]:
         settings = settings or Settings()
         found = finding(files, settings)
         assert not found.problems, "\n".join(map(str, found.problems))
-        stage = Stage(wiring.engine_settings(settings), Judge(settings.approve_unidentified), settings.sessions)
+        stage = Stage(
+            wiring.engine_settings(settings, verifiers=believing(settings.identity)),
+            Judge(settings.approve_unidentified),
+            settings.sessions,
+        )
         sightings = Sightings(stage)
 
         async def outcomes() -> list[Outcome]:

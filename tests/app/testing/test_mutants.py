@@ -70,7 +70,7 @@ tools:
     rate_limit: 10/minute
   b: {action: allow, require: x, rate_limit: [{max: 3, window: 60, cost: args.x}, {max: 5000, window: 60}]}
   c: {action: allow, rate_limit: {max: 60, window: 60, algorithm: token_bucket, burst: 5}}
-limits: [{max: 7, window: 60}]
+limits: [{max: 7, window: 60, per: server}, {max: 6, window: 60, per: session}]
 """,
         baseline=True,
     )
@@ -97,10 +97,13 @@ limits: [{max: 7, window: 60}]
         "tools.c.rate_limit.burst: 5 made 6",
         "limits[0]: limit dropped",
         "limits[0].max: 7 made 8",
+        "limits[0].per: dropped",
+        "limits[1]: limit dropped",
+        "limits[1].max: 6 made 7",
     }
     assert found["tools.a.rate_limit: 10 made 11"]["tools"]["a"]["rate_limit"] == "11/minute"
     assert found["tools.a.approval.by: dropped"]["tools"]["a"]["approval"] == {"reason_required": True, "uses": 2}
-    assert "limits" not in found["limits[0]: limit dropped"]
+    assert found["limits[0]: limit dropped"]["limits"] == [{"max": 6, "window": 60, "per": "session"}]
 
 
 @pytest.mark.parametrize(

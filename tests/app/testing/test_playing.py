@@ -8,6 +8,7 @@ from printed import printed
 from authz.app.settings.settings import Settings
 from authz.app.testing import reporting
 from authz.identity import IdentitySource, SourceKind
+from authz.policy.matching import Way
 
 POLICY = """
 version: 1
@@ -184,12 +185,36 @@ def test_settings_bear_on_cases_as_on_the_service(playing):
     assert playing(bank(cases), settings).failed == {}
 
 
+def test_a_token_that_the_service_would_verify_itself_is_believed(playing):
+    settings = Settings(identity=(IdentitySource("corp", SourceKind.JWT, groups="groups"),))
+    cases = """
+  - {name: a, tool: own, principal: alice, expect: allow}
+  - {name: b, tool: own, principal: bob, expect: deny, reason: no_rule_holds}
+  - {name: c, tool: own, principal: half, expect: deny, reason: unauthenticated}
+  - {name: d, tool: own, expect: deny, reason: unauthenticated}
+"""
+    assert playing(bank(cases), settings).failed == {}
+
+
 def test_a_batch_is_compared_by_the_message_that_was_denied(playing):
     call = '{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"%s"}}'
     body = f"[{call % (1, 'get')},{call % (2, 'zap')}]"
     headers = "{mcp-protocol-version: '2025-03-26'}"
     case = f"  - {{name: a, body: '{body}', headers: {headers}, expect: deny, reason: default_denied}}"
     assert playing(bank(case)).failed == {}
+
+
+def test_routes_and_hosts_choose_where_the_settings_let_them(playing):
+    settings = Settings(select_by=(Way.ROUTE, Way.HOST))
+    files = bank(
+        """
+  - {name: a, tool: get, server: "", route: ns/bank, expect: allow}
+  - {name: b, tool: get, server: "", route: ns/other, expect: deny, reason: no_policy}
+  - {name: c, tool: get, server: "", host: bank.example, expect: allow}
+"""
+    )
+    files["bank.yaml"] = f"match: [{{route: ns/bank}}, {{host: bank.example}}]\n{POLICY.lstrip()}"
+    assert playing(files, settings).failed == {}
 
 
 # ---------------------------------------------------------------------------------------- which policies are played

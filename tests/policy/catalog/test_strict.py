@@ -101,8 +101,8 @@ def test_a_schema_that_cannot_be_checked_denies_every_call(schema: Any, problem:
 
 
 def test_a_pattern_that_only_the_validator_refuses_cannot_be_checked_either() -> None:
-    strict = StrictSchema({"properties": {"a": {"type": "string", "pattern": "(?:x{1000}){20}"}}})
-    assert strict.problem
+    strict = StrictSchema({"properties": {"a": {"type": "string", "pattern": r"\C"}}})
+    assert strict.problem == 'the validator\'s linear-time engine refuses the pattern "\\\\C"'
     assert strict.check({"a": "x"}) is not None
 
 

@@ -19,14 +19,18 @@ from msgspec.structs import replace
 
 from authz.approval import OWN_ID, approval_request
 from authz.audit import AuditSink, Record
+from authz.challenging import challenge_for
 from authz.conclude import Frame, conclude, least
 from authz.errors import ApprovalError, MalformedMessage, StoreError, TokenBusy, TokenRefused
 from authz.identity import Identities
+from authz.mcp.challenge import Challenge
 from authz.mcp.exact import canonical_params
 from authz.mcp.message import BodyLimits, decode
 from authz.mcp.reply import ReplyStyle, encode_allowed, encode_denied, encode_malformed, encode_refused
 from authz.model import (
     ANONYMOUS,
+    HTTP_METADATA,
+    HTTP_PREFLIGHT,
     Approval,
     Call,
     Charge,
@@ -62,6 +66,8 @@ _UNREAD = Message(MessageKind.HTTP, "")
 _NOTHING_READ = Exchange(Era.LEGACY, (_UNREAD,))
 _PAID = Discharge(paid=True)
 _INITIALIZE = "initialize"
+_IDENTITY = "identity"  # what denies a caller whose token does not count, in place of a rule
+_OPEN = (HTTP_METADATA, HTTP_PREFLIGHT)  # who asks for these has no token yet (RFC 9728, 3) or may not send one (CORS)
 _LONGEST_AGENT = 256  # characters of a User-Agent that tell programs apart
 
 
@@ -196,7 +202,7 @@ class Engine:
             evaluations = [Evaluation(Effect.DENY, policy)] * len(exchange.messages)
             discharge: Discharge | None = _PAID
         else:
-            principal, refused = self._identify(request, policy)
+            principal, refused = self._identify(request, policy, exchange)
             calls = self._calls(request, exchange, policy, principal)
             if refused is None:
                 evaluations = [evaluate(policy, policies.baselines, call, steps) for call in calls]
@@ -215,8 +221,7 @@ class Engine:
         if decisions[0].effect is Effect.ALLOW:  # then all are: a batch is let through whole or not at all
             reply = encode_allowed(exchange, decisions, settings.style)
         else:
-            # A caller with a verified token gets no 401: another token would not help (policies/README.md 2).
-            challenge = "" if principal.verified else settings.challenge
+            challenge = self._challenge(policy, policies.baselines, calls, decisions, evaluations)
             reply = encode_denied(exchange, decisions, settings.style, challenge=challenge)
         owed = tuple([evaluation.obligations for evaluation in evaluations])
         return Explanation(exchange, principal, decisions, owed, tuple(steps or ()), shadowed, reply, selected.way)
@@ -227,14 +232,39 @@ class Engine:
         # An anonymous caller is never told what arguments would pass (policies/README.md 11).
         return least(self._settings.style.disclose, Disclose.REASON if anonymous else Disclose.FULL)
 
-    def _identify(self, request: HttpRequest, policy: Policy) -> tuple[Principal, Evaluation | None]:
+    def _identify(
+        self, request: HttpRequest, policy: Policy, exchange: Exchange
+    ) -> tuple[Principal, Evaluation | None]:
         """Who asks; and the denial of whoever brings a token that does not count, whatever nobody may do."""
         identities = self._settings.identities
         name = policy.identity or identities.default
         try:
             return identities.identify(request, name, policy.server, self._clock()), None
         except (TokenRefused, TokenBusy) as error:
-            return ANONYMOUS, denied(error.reason, "identity", "", str(error))
+            if exchange.messages[0].method in _OPEN:
+                return ANONYMOUS, None
+            return ANONYMOUS, denied(error.reason, _IDENTITY, "", str(error))
+
+    def _challenge(
+        self,
+        policy: Policy | Reason,
+        baselines: Sequence[Policy],
+        calls: Sequence[Call],
+        decisions: Sequence[Decision],
+        evaluations: Sequence[Evaluation],
+    ) -> Challenge | None:
+        """How the caller of a denied request is sent for a token, None where none would help."""
+        settings = self._settings
+        if isinstance(policy, Reason):
+            return None
+        source = settings.identities.source(policy.identity or settings.identities.default)
+        refused = evaluations[0].detail if evaluations[0].rule == _IDENTITY else ""
+        challenge = challenge_for(source, policy, baselines, calls, decisions, refused)
+        # A caller with a verified token gets no 401: another token would not help (policies/README.md 2).
+        if challenge is not None or not settings.challenge or calls[0].principal.verified:
+            return challenge
+        decisive = next((one for one in decisions if one.reason is not Reason.NOT_EXECUTED), decisions[0])
+        return Challenge(401, settings.challenge) if decisive.reason is Reason.UNAUTHENTICATED else None
 
     def _calls(self, request: HttpRequest, exchange: Exchange, policy: Policy, principal: Principal) -> list[Call]:
         now = self._clock()
@@ -317,8 +347,8 @@ class Engine:
                         identify = self._settings.identities.identify
                         seen = replace(call, principal=identify(request, shadow.identity, call.server, call.now))
                     outcomes.append(await self._shadow_one(shadow, seen, peek))
-                except StoreError:
-                    outcomes.append(Shadowed(shadow.file, Effect.DENY, Reason.STATE_UNAVAILABLE))
+                except (StoreError, TokenRefused, TokenBusy) as error:
+                    outcomes.append(Shadowed(shadow.file, Effect.DENY, error.reason))
                 except Exception:
                     _log.exception("shadow policy %s failed", shadow.file)
                     outcomes.append(Shadowed(shadow.file, Effect.DENY, Reason.INTERNAL))

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from authz.app.commands import test as testing
 from authz.app.metrics import Metrics
-from authz.app.settings.settings import markdown
+from authz.app.settings.settings import Settings, markdown
 from authz.model import Reason
 from authz.policy.catalog.load import parse_catalog
 from authz.policy.compile.file import PolicyContext, compile_file
@@ -95,3 +96,10 @@ def test_links_in_the_reference_lead_somewhere() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", LANGUAGE) if "://" not in link]
     assert {link for link in links if link.startswith("#") and link[1:] not in anchors} == set()
     assert all((ROOT / "policies" / link).exists() for link in links if not link.startswith("#"))
+
+
+def test_the_policy_tests_that_it_shows_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (cases,) = [text for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if text.startswith("cases:")]
+    (tmp_path / "demo.yaml").write_bytes((ROOT / "policies" / "demo.yaml").read_bytes())
+    (tmp_path / "demo_test.yaml").write_text(f"version: 1\n{cases}")
+    assert testing.run(testing.Wanted(tmp_path), Settings()) == 0, capsys.readouterr().out

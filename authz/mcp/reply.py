@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from authz.errors import MalformedMessage
 from authz.mcp import wording
+from authz.mcp.challenge import Challenge
 from authz.mcp.elicitation import elicitation
 from authz.mcp.ratelimit_headers import encode_quotas
 from authz.model import (
@@ -86,11 +87,11 @@ def encode_allowed(exchange: Exchange, decisions: Sequence[Decision], style: Rep
 
 
 def encode_denied(
-    exchange: Exchange, decisions: Sequence[Decision], style: ReplyStyle, *, challenge: str = ""
+    exchange: Exchange, decisions: Sequence[Decision], style: ReplyStyle, *, challenge: Challenge | None = None
 ) -> Reply:
     """Answer `exchange`, of which at least one part is denied; `decisions` has one for each message, in order.
 
-    `challenge` is the WWW-Authenticate value for a caller that has no token; "" where another token changes nothing.
+    `challenge` is for a caller whom a token, or another one, would help; None where it changes nothing.
     """
     decisions = [_unexecuted(decision) for decision in decisions]
     decisive = next((one for one in decisions if one.reason is not Reason.NOT_EXECUTED), decisions[0])
@@ -101,7 +102,10 @@ def encode_denied(
         if message.kind is MessageKind.REQUEST
     ]
     carrier = exchange.messages[0]
-    if not asked and carrier.kind is not MessageKind.HTTP and decisive.reason is not Reason.ORIGIN_DENIED:
+    if decisive.reason is Reason.ORIGIN_DENIED:
+        challenge = None
+    waits = challenge is not None and challenge.always
+    if not (asked or waits) and carrier.kind is not MessageKind.HTTP and decisive.reason is not Reason.ORIGIN_DENIED:
         # Nobody waits for an answer to these, and a 4xx ends the session of some clients: they are dropped.
         return Reply(False, 202, metadata=metadata)
 
@@ -110,7 +114,7 @@ def encode_denied(
         or style.denial is DenialStyle.HTTP_STATUS
         or exchange.sse_transport  # an answer to this POST reaches nobody, only its status does
         or decisive.reason is Reason.ORIGIN_DENIED  # 2025-11-25, transports "Security Warning"
-        or (decisive.reason is Reason.UNAUTHENTICATED and bool(challenge))  # RFC 6750 section 3
+        or challenge is not None  # RFC 6750 section 3
     )
     as_result = style.denial is DenialStyle.TOOL_RESULT and not by_status
     answers = [
@@ -125,11 +129,11 @@ def encode_denied(
         headers += encode_quotas(quota for decision in decisions for quota in decision.quotas)
     status = 200
     if by_status:
-        status = _status(carrier, decisive.reason, challenge)
+        status = challenge.status if challenge else _status(carrier, decisive.reason)
         if status == 405:
             headers.append(_ALLOW)
-        if status == 401:
-            headers.append(("www-authenticate", challenge))
+        if challenge is not None:
+            headers.append(("www-authenticate", challenge.value))
     return Reply(False, status, headers, _body(answers if exchange.batch else answers[0]), metadata)
 
 
@@ -166,9 +170,7 @@ def _unexecuted(decision: Decision) -> Decision:
     return replace(decision, effect=Effect.DENY, reason=Reason.NOT_EXECUTED)
 
 
-def _status(carrier: Message, reason: Reason, challenge: str) -> int:
-    if reason is Reason.UNAUTHENTICATED and challenge:
-        return 401
+def _status(carrier: Message, reason: Reason) -> int:
     if reason is Reason.RATE_LIMITED:
         return 429
     if reason in _UNAVAILABLE_STATUS:

@@ -35,6 +35,10 @@ class Principals:
     peers: frozenset[str]
     peer_prefixes: tuple[str, ...]
 
+    def scopes(self, source: str) -> tuple[str, ...]:
+        """The scopes among the entries that a token of `source` could hold them by."""
+        return tuple(one.value for one in self.entries if one.kind == "scope" and one.source in ("", source))
+
     def match(self, principal: Principal) -> Match:
         """YES if any entry holds; FAILED if none does and one cannot be decided; else NO."""
         if principal.verified and self.anyone_verified:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from authz.errors import MalformedMessage
+from authz.mcp.challenge import Challenge
 from authz.mcp.reply import DenialStyle, ReplyStyle, encode_allowed, encode_denied, encode_malformed, encode_refused
 from authz.mcp.wording import DECISION_KEY
 from authz.model import (
@@ -66,7 +67,7 @@ def allowed(message: Message = CALL, **more: Any) -> Decision:
 
 
 def deny(decision: Decision, style: ReplyStyle = STYLE, **more: Any) -> Reply:
-    challenge = more.pop("challenge", "")
+    challenge = more.pop("challenge", None)
     return encode_denied(exchange(decision.message, **more), [decision], style, challenge=challenge)
 
 
@@ -179,7 +180,7 @@ def test_the_style_http_status_gives_the_status_and_the_error(reason: Reason, st
 def test_notifications_and_responses_that_are_dropped_are_accepted(
     message: Message, style: DenialStyle, sse: bool
 ) -> None:
-    reply = deny(denied(message), ReplyStyle(denial=style), sse=sse, challenge="Bearer")
+    reply = deny(denied(message), ReplyStyle(denial=style), sse=sse, challenge=Challenge(401, "Bearer"))
     assert (reply.allowed, reply.status, list(reply.headers), reply.body) == (False, 202, [], b"")
 
 
@@ -212,7 +213,8 @@ def test_a_wrong_origin_gets_403(message: Message) -> None:
 
 @pytest.mark.parametrize("message", [CALL, PING, http("GET")])
 def test_a_caller_without_a_token_is_challenged_where_settings_say_how(message: Message) -> None:
-    reply = deny(denied(message, Reason.UNAUTHENTICATED), challenge='Bearer resource_metadata="https://a/b"')
+    challenge = Challenge(401, 'Bearer resource_metadata="https://a/b"')
+    reply = deny(denied(message, Reason.UNAUTHENTICATED), challenge=challenge)
     assert reply.status == 401
     assert header(reply, "www-authenticate") == 'Bearer resource_metadata="https://a/b"'
     assert body(reply)["error"]["data"]["reason"] == "unauthenticated"
@@ -223,9 +225,15 @@ def test_without_a_challenge_an_unauthenticated_call_is_answered_in_band() -> No
     assert (reply.status, body(reply)["result"]["isError"]) == (200, True)
 
 
-def test_a_challenge_is_for_the_unauthenticated_only() -> None:
-    reply = deny(denied(), challenge="Bearer")
-    assert (reply.status, header(reply, "www-authenticate")) == (200, None)
+def test_a_wrong_origin_is_not_challenged() -> None:
+    reply = deny(denied(reason=Reason.ORIGIN_DENIED), challenge=Challenge(401, "Bearer", always=True))
+    assert (reply.status, header(reply, "www-authenticate")) == (403, None)
+
+
+@pytest.mark.parametrize("message", [NOTE, ANSWER])
+def test_a_client_that_has_something_to_do_is_told_even_where_it_waits_for_nothing(message: Message) -> None:
+    reply = deny(denied(message, Reason.UNAUTHENTICATED), challenge=Challenge(401, "Bearer", always=True))
+    assert (reply.status, header(reply, "www-authenticate"), body(reply)["id"]) == (401, "Bearer", None)
 
 
 @pytest.mark.parametrize(("reason", "status"), [(Reason.RULE_DENIED, 403), (Reason.RATE_LIMITED, 429)])

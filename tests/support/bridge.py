@@ -1,4 +1,4 @@
-"""A server of the catalogue, brought from standard input and output to HTTP by mcp-proxy, which `make test` installs."""
+"""A server of the catalogue, brought from standard input and output to HTTP by mcp-proxy (`make test` installs it)."""
 
 from __future__ import annotations
 

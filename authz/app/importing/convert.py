@@ -28,9 +28,10 @@ _UNITS = {86400: "d", 3600: "h"}
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One counter as it is written: what it is known by, and what it came from."""
+    """One counter as it is written: what it is known by, whose calls it counts together, and what it came from."""
 
     name: str
+    per: str
     quota: Quota
 
 
@@ -176,14 +177,14 @@ def _limit(work: _Work, rule: Rule, quota: Quota, tool: str) -> Limit:
         number += 1
         name = f"{base}-{number}"
     work.names.add(name)
-    return Limit(name, quota)
+    return Limit(name, work.options.per_for(work.policy.dialect), quota)
 
 
 def _limit_value(work: _Work, limit: Limit) -> dict[str, Any]:
-    quota, per = limit.quota, work.options.per_for(work.policy.dialect)
+    quota = limit.quota
     value: dict[str, Any] = {"name": limit.name, "max": quota.max, "window": _seconds(quota.window)}
-    if per != "session":
-        value["per"] = per
+    if limit.per != "session":
+        value["per"] = limit.per
     if work.options.fixed_windows:
         value["algorithm"] = "fixed_window"
     if isinstance(quota.cost, tuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from authz.app.importing.convert import EVERY, Block, Conversion, Limit
@@ -13,6 +13,14 @@ _MOST_CALLS = 1000  # of one case; a limit above is only looked for among what i
 _UNLISTED = "a_tool_that_the_file_does_not_name"
 
 Case = dict[str, Any]
+
+# Who makes the calls that a limit lets through, and who makes the one too many: somebody whom it counts with them.
+_CALLERS: Mapping[str, tuple[Case, Case]] = {
+    "session": ({}, {}),
+    "principal": ({"principal": {"id": "agent"}, "session": "one"}, {"session": "two"}),
+    "client": ({"principal": {"id": "one", "client": "app"}}, {"principal": {"id": "two", "client": "app"}}),
+    "server": ({}, {"address": "192.0.2.2"}),
+}
 
 
 def test_document(file: str, conversion: Conversion) -> dict[str, Any]:
@@ -90,11 +98,12 @@ def _passing(block: Block, call: Case, arguments: Arguments, samples: Samples | 
     tightest = min(block.limits, key=lambda limit: (room[limit.name], limit.quota.window))
     most = room[tightest.name]
     steps: list[Case] = [{"repeat": most, "expect": "allow"}] if most else []
-    steps.append(_one_more(tightest, arguments, most, samples) | {"expect": "deny", "reason": "rate_limited"})
+    caller, other = _CALLERS[tightest.per]
+    steps.append(other | _one_more(tightest, arguments, most, samples) | {"expect": "deny", "reason": "rate_limited"})
     others = [limit for limit in block.limits if limit is not tightest]
     if most and all(room[other.name] > most or other.quota.window <= tightest.quota.window for other in others):
         steps.append({"advance": tightest.quota.window, "expect": "allow"})
-    yield {"name": f"{block.name} passes {most} times"} | call | {"steps": steps}
+    yield {"name": f"{block.name} passes {most} times"} | call | caller | {"steps": steps}
 
 
 def _one_more(limit: Limit, arguments: Arguments, made: int, samples: Samples | None) -> Case:

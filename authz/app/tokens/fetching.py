@@ -80,7 +80,7 @@ class Fetcher:
             self.failures += 1
             if not isinstance(error, OSError | httpx2.HTTPError | ValueError):
                 _log.exception("identity %s: %s could not be fetched", self.name, self._place)
-            text = reason(error) if isinstance(error, OSError) and error.errno else str(error) or type(error).__name__
+            text = _why(error)
             if text != self.problem:
                 kept = f"; {counted(len(self.keys), 'key')} from before in force" if self.keys else ""
                 _log.error("identity %s: %s gives no keys: %s%s", self.name, self._place, text, kept)
@@ -112,6 +112,12 @@ async def fetching(fetchers: Sequence[Fetcher]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError | httpx2.TimeoutException):
+        return f"no answer within {TIMEOUT:g} s"
+    return reason(error) if isinstance(error, OSError) and error.errno else str(error) or type(error).__name__
 
 
 def _reading(place: str) -> Callable[[], Awaitable[bytes]]:

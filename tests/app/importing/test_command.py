@@ -35,6 +35,15 @@ tools:
       - {name: some, conditions: [{path: args.why, op: exists, value: true}]}
       - {name: odd, conditions: [{path: args.odd, op: regex, value: '\\pL{3}'}]}
       - {name: rate, rate_limit: 5/minute}
+  ask:
+    rules: [{name: ask, action: require_approval, approval_timeout: 1h}]
+  list: {rules: []}
+  "*":
+    rules: [{name: all, rate_limit: 60/minute}]
+"""
+NEVER_FULL = """\
+version: "1"
+tools:
   rare:
     rules:
       - name: rare
@@ -42,9 +51,6 @@ tools:
         state: {counter: calls, window: day, increment: 3}
   often:
     rules: [{name: often, rate_limit: 5000/day}]
-  ask:
-    rules: [{name: ask, action: require_approval, approval_timeout: 1h}]
-  list: {rules: []}
   "*":
     rules: [{name: all, rate_limit: 60/minute}]
 """
@@ -86,15 +92,15 @@ def test_what_is_written_passes_its_own_tests(tmp_path: Path, capsys: pytest.Cap
 
 def test_tests_pin_values_types_hazards_and_limits(tmp_path: Path) -> None:
     out = tmp_path / "policies"
-    run(written("stripe.yaml", INTERCEPT, tmp_path), out=out)
-    text = (out / "stripe_test.yaml").read_text()
+    run(written("stripe.yaml", INTERCEPT, tmp_path), written("full.yaml", NEVER_FULL, tmp_path), out=out)
+    text = (out / "stripe_test.yaml").read_text() + (out / "full_test.yaml").read_text()
     for line in (
         "      - {name: amount is 501, arguments: {amount: 501}}",
         "      - {name: no amount, without: [amount]}",
         '      - {name: amount as text, arguments: {amount: "250"}}',
         "      - {name: currency in a list, arguments: {currency: [usd]}}",
         "      - {repeat: 4, expect: allow}",
-        "      - {arguments: {amount: 1, currency: usd}, expect: deny, reason: rate_limited}",
+        "      - {address: 192.0.2.2, arguments: {amount: 1, currency: usd}, expect: deny, reason: rate_limited}",
         "      - {name: amount is 0, arguments: {amount: 0}}",
         "rare passes 0 times",
         "owes: [often/often, all/all]",
@@ -102,6 +108,16 @@ def test_tests_pin_values_types_hazards_and_limits(tmp_path: Path) -> None:
     ):
         assert line in text, line
     assert "to.name with more around the match passes" in text
+
+
+@pytest.mark.parametrize("per", list(Per))
+def test_tests_pin_whose_calls_count_together(tmp_path: Path, per: Per) -> None:
+    out = tmp_path / "policies"
+    file = written("x.yaml", "tools:\n  a:\n    rules: [{rate_limit: 3/hour}]\n", tmp_path)
+    assert command.run([file], From.AUTO, out, per, Windows.FIXED, force=False) == 0
+    program = [sys.executable, "-m", "authz.app.cli", "test", str(out), "--mutate"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_where_no_sample_is_found_there_is_no_case_of_it(tmp_path: Path) -> None:

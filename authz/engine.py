@@ -23,6 +23,7 @@ from authz.challenging import challenge_for
 from authz.conclude import Frame, conclude, least
 from authz.errors import ApprovalError, MalformedMessage, StoreError, TokenBusy, TokenRefused
 from authz.identity import Identities
+from authz.identity.callers import Callers
 from authz.mcp.challenge import Challenge
 from authz.mcp.exact import canonical_params
 from authz.mcp.message import BodyLimits, decode
@@ -76,7 +77,7 @@ class EngineSettings:
     """What of the settings bears on a decision.
 
     `challenge` is the WWW-Authenticate value, "" to deny in band. `approval_claim` names the claim by which approver
-    and requester are told apart.
+    and requester are told apart. `callers` may be bound to servers.
     """
 
     limits: BodyLimits = field(default_factory=BodyLimits)
@@ -84,6 +85,7 @@ class EngineSettings:
     identities: Identities = field(default_factory=Identities)
     challenge: str = ""
     approval_claim: str = OWN_ID
+    callers: Callers = field(default_factory=Callers)
 
 
 class Explanation(Struct, frozen=True, gc=False):
@@ -191,6 +193,10 @@ class Engine:
         selected = policies.select(request)
         policy = selected.policy
         server = policy.server if isinstance(policy, Policy) else ""
+        rule = ""
+        if server and settings.callers.bound and not settings.callers.may_ask(request.caller, server):
+            # This proxy has no word on that server, so none of its rules counts and nothing is owed.
+            policy, rule = Reason.NO_POLICY, "callers"
         try:
             exchange = decode(request, settings.limits)
         except MalformedMessage as error:
@@ -199,7 +205,7 @@ class Engine:
         if isinstance(policy, Reason):
             principal = ANONYMOUS
             calls: list[Call] = []
-            evaluations = [Evaluation(Effect.DENY, policy)] * len(exchange.messages)
+            evaluations = [Evaluation(Effect.DENY, policy, rule)] * len(exchange.messages)
             discharge: Discharge | None = _PAID
         else:
             principal, refused = self._identify(request, policy, exchange)
@@ -209,7 +215,7 @@ class Engine:
             else:
                 evaluations = [refused] * len(calls)
             discharge = await self._discharge(request, calls, evaluations, peek)
-            if calls[0].message.method == _INITIALIZE and not peek:
+            if calls[0].message.method == _INITIALIZE and refused is None and not peek:
                 self._declare(request, calls[0])
         frame = Frame(server, policies.revision, self._discloses(principal), self._new_id)
         decisions = conclude(exchange.messages, evaluations, discharge, frame)

@@ -184,11 +184,14 @@ def import_(
 @app.command("demo")
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="leave everything running until Ctrl-C")] = False,
+    server: Annotated[
+        str, typer.Option(metavar="NAME", help="demo, or valkey: AWS Labs' server, with a Valkey")
+    ] = "demo",
 ) -> None:
     """Start a real Envoy, an MCP server and this service, and show what each kind of call gets."""
     from authz.app import demo as command
 
-    raise typer.Exit(command.run(keep=keep))
+    raise typer.Exit(command.run(keep=keep, server=server))
 
 
 @app.command("scan")

@@ -151,7 +151,9 @@ class Metrics:
         server, target = decision.server, decision.target
         self._decisions.count((server, target, effect, decision.reason))
         if record.part == 0:
-            self._duration[effect].observe(record.latency)
+            # The trace of a call that was in this bucket; only where the caller has one, as it costs 2.5 µs to keep.
+            exemplar = {"trace_id": record.trace_id} if record.trace_id else None
+            self._duration[effect].observe(record.latency, exemplar)
         if record.era is None and decision.detail:
             self._malformed.count((decision.detail,))
         for limit in decision.limits:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from authz.app import wiring
-from authz.app.admin import AdminServer, Limits, Token, read_token
+from authz.app.admin import AdminServer, Limits, ResourceMetadata, Token, read_token
 from authz.app.approvals.options import from_settings, webhook
 from authz.app.audit.file import AuditFile
 from authz.app.checks import Checks
@@ -29,6 +29,7 @@ from authz.app.settings.settings import Settings
 from authz.app.status import ServiceState
 from authz.app.store.guarded import GuardedStore
 from authz.app.tokens import Tokens
+from authz.app.tokens.metrics import TokenMetrics
 from authz.audit import AuditSink, RulingRecord
 from authz.engine import Engine
 from authz.envoy.authorization import Authorization
@@ -96,14 +97,15 @@ class Service:
         self._shared = store if isinstance(store, GuardedStore) else None
         local = store.local if isinstance(store, GuardedStore) else store
         self._token = Token(read_token(settings))
-        self._state = ServiceState(loaded, self._shared, now=time.time())
+        self._tokens = Tokens(settings.identity)
+        TokenMetrics(self._tokens, self._metrics.registry)
+        self._state = ServiceState(loaded, self._shared, self._tokens, now=time.time())
         self._audit = _open_audit(settings)
         audit: Sequence[AuditSink] = (self._audit,) if self._audit else ()
         told: Sequence[AuditSink] = (self._metrics,)
         self._approvals = self._people()
         if self._approvals:
             told = (self._metrics, self._approvals.sink)
-        self._tokens = Tokens(settings.identity)
         self._engine = Engine(
             policies,
             self._store,
@@ -122,6 +124,7 @@ class Service:
             settings.timeout,
             at_once=self._shared is None,
         )
+        self._certificates = wiring.certificates(settings, self._metrics.registry)
         self._server = GrpcServer(
             settings.listen,
             self._checks.check,
@@ -129,6 +132,7 @@ class Service:
             plaintext_ok=settings.plaintext_ok,
             socket_mode=settings.socket_mode,
             transport=Transport(settings.transport),
+            secured=self._certificates.secured if self._certificates else None,
         )
 
     async def run(self, say: Callable[[str], None]) -> None:
@@ -141,6 +145,7 @@ class Service:
                 self._operators() as admin,
                 self._approvers() as page,
                 self._serving() as bound,
+                self._renewing(),
                 self._watching(),
                 self._signals(),
             ):
@@ -174,7 +179,9 @@ class Service:
         if address is None:
             yield "none"
             return
-        admin = AdminServer(self._metrics, self._state, limits=Limits(self._store, self._token))
+        metadata = ResourceMetadata(wiring.identities(self._settings), lambda: self._engine.policies)
+        limits = Limits(self._store, self._token)
+        admin = AdminServer(self._metrics, self._state, limits=limits, metadata=metadata)
         port = await admin.start(address.host, address.port)
         try:
             yield str(type(address)(address.host, port))
@@ -195,6 +202,14 @@ class Service:
             yield self._approvals.url
         finally:
             await self._approvals.stop()
+
+    @contextlib.asynccontextmanager
+    async def _renewing(self) -> AsyncIterator[None]:
+        if self._certificates is None:
+            yield
+            return
+        async with self._certificates.kept_up_to_date(self._server.renew):
+            yield
 
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[Sequence[str]]:

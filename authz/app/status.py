@@ -27,12 +27,28 @@ class StoreHealth(Protocol):
         ...
 
 
+class TokenHealth(Protocol):
+    """What the verification of tokens tells of itself."""
+
+    @property
+    def problem(self) -> str:
+        """Whose tokens cannot be verified, "" where all can."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """How each source stands, fit for JSON."""
+        ...
+
+
 class ServiceState:
     """One service from its start to its end. Not ready until `serving` is set, nor once it drains."""
 
-    def __init__(self, loaded: Loaded, store: StoreHealth | None = None, *, now: float) -> None:
+    def __init__(
+        self, loaded: Loaded, store: StoreHealth | None = None, tokens: TokenHealth | None = None, *, now: float
+    ) -> None:
         self.serving = False
         self._store = store
+        self._tokens = tokens
         self.draining = False
         self._loaded = loaded
         self._at = now
@@ -49,13 +65,11 @@ class ServiceState:
         if not self.serving:
             return False, "starting"
         policies = self._loaded.policies
-        away = self._store.problem if self._store else ""
+        away = [one.problem for one in (self._store, self._tokens) if one and one.problem]
         if not policies.degraded and not self._loaded.kept and not away:
             return True, f"ready, revision {policies.revision}"
         lines = [f"ready but degraded, revision {policies.revision}", *map(str, policies.problems)]
-        if away:
-            lines.append(away)
-        return True, "\n".join(lines)
+        return True, "\n".join([*lines, *away])
 
     def describe(self) -> Mapping[str, Any]:
         """Servers, revision and problems, fit for JSON."""
@@ -67,6 +81,7 @@ class ServiceState:
             "kept": self._loaded.kept,
             "degraded": policies.degraded,
             "state": self._store.describe() if self._store else {"store": "memory"},
+            "identity": self._tokens.describe() if self._tokens else {},
             "servers": {
                 **{policy.server: {"file": policy.file, "state": "in force"} for policy in policies.policies.values()},
                 **{server: {"file": "", "state": "broken"} for server in sorted(policies.broken)},

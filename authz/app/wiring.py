@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from authz.app.settings.settings import Settings
+from authz.app.settings.tls import tls_files
 from authz.app.store.guarded import GuardedStore
 from authz.app.store.opening import open_shared
 from authz.audit import DEFAULT_REDACTED, Redaction
 from authz.engine import EngineSettings
 from authz.identity import Identities, TokenVerifier
+from authz.identity.callers import Callers
 from authz.mcp.message import BodyLimits
 from authz.mcp.reply import DenialStyle, ReplyStyle
 from authz.model import NOTHING
 from authz.policy.compile.file import PolicyContext
 from authz.policy.matching import Way
 from authz.state.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from authz.app.certificates import Certificates
 
 
 def identities(settings: Settings, verifiers: Mapping[str, TokenVerifier] = NOTHING) -> Identities:
@@ -44,6 +52,7 @@ def engine_settings(
         identities=identities(settings, verifiers),
         challenge=settings.challenge,
         approval_claim=settings.approval_claim,
+        callers=Callers(settings.callers),
     )
 
 
@@ -52,6 +61,20 @@ def store(settings: Settings, observe: Callable[[float], None] | None = None) ->
     if settings.state.shared:
         return open_shared(settings, observe=observe)
     return MemoryStore(sessions=settings.sessions)
+
+
+def certificates(settings: Settings, registry: CollectorRegistry) -> Certificates | None:
+    """Those of the TLS listener and their metrics, None without one. Raises SettingsError where they cannot be used."""
+    files = tls_files(settings)
+    if files is None:
+        return None
+    # Only a service with TLS pays for the library.
+    from authz.app.certificates import Certificates
+    from authz.app.tls_metrics import TlsMetrics
+
+    found = Certificates(files, Callers(settings.callers), tls_1_2=settings.tls_min_version == "1.2")
+    registry.register(TlsMetrics(found))
+    return found
 
 
 def redaction(settings: Settings) -> Redaction:

@@ -35,12 +35,12 @@ class Address(Protocol):
         ...
 
 
-def require_protected(address: Address, plaintext_ok: bool) -> None:
+def require_protected(address: Address, plaintext_ok: bool, *, tls: bool = False) -> None:
     """Raise SettingsError for plain text that leaves the machine: whoever reads it could also forge checks."""
-    if not address.loopback and not plaintext_ok:
+    if not address.loopback and not plaintext_ok and not tls:
         raise SettingsError(
-            f"listen: expected unix:PATH or a loopback address, got '{address}': plain text beyond this machine needs "
-            "--plaintext-ok, and something else that protects the way, such as a mesh"
+            f"listen: expected unix:PATH or a loopback address, got '{address}': beyond this machine it needs --tls-cert, "
+            "or --plaintext-ok and something else that protects the way, such as a mesh"
         )
 
 

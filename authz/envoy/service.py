@@ -11,17 +11,26 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from authz.envoy.codec import REFUSAL
+from authz.envoy.codec import REFUSAL, encode
+from authz.envoy.peer import UNIX
+from authz.model import Reply
 
 _log = logging.getLogger(__name__)
 
-# (request, caller): `caller` is the transport peer, `unix` or an address without its port. The answer, or what will
-# give it: who can answer at once needs no task.
+# (request, caller): `caller` is the transport peer, `unix`, what its certificate says, or an address without its port.
+# The answer, or what will give it: who can answer at once needs no task.
 Unary: TypeAlias = Callable[[bytes, str], bytes | Awaitable[bytes]]
 Stream: TypeAlias = Callable[[bytes, str], AsyncGenerator[bytes, None]]
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 HEALTH = "grpc.health.v1.Health"
+_STRANGER = encode(
+    Reply(
+        allowed=False,
+        status=403,
+        body=b'{"jsonrpc":"2.0","id":null,"error":{"code":40301,"message":"Denied: no policy governs this proxy."}}',
+    )
+)
 EXITS = (KeyboardInterrupt, SystemExit, GeneratorExit)  # of the process or of a generator: nobody's failure
 
 
@@ -39,6 +48,22 @@ def methods(check: Unary, health: Health) -> Methods:
         unary={f"{AUTHORIZATION}/Check": _denying(check), f"{HEALTH}/Check": health.check},
         streams={f"{HEALTH}/Watch": health.watch},
     )
+
+
+def admitting(check: Unary, knows: Callable[[str], bool], refused: Callable[[str], None]) -> Unary:
+    """`check` for whom `knows` and for whoever comes by a unix socket, which has permissions of its own.
+
+    Nobody else learns or costs anything: what they send is not even read. A denial and no RPC error, which would be a
+    yes where `failure_mode_allow` is set; `refused` is told of each, by name ("" where there is none).
+    """
+
+    def checked(request: bytes, caller: str) -> bytes | Awaitable[bytes]:
+        if caller == UNIX or (caller and knows(caller)):
+            return check(request, caller)
+        refused(caller)
+        return _STRANGER
+
+    return checked
 
 
 def _denying(check: Unary) -> Unary:

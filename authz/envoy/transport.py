@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from authz.envoy import listen
+from authz.envoy import environment, listen
 from authz.envoy.limits import MIB, Limits, limits
 from authz.envoy.listen import Address
-from authz.envoy.service import Health, Methods, Unary, methods
+from authz.envoy.material import Material
+from authz.envoy.service import Health, Methods, Unary, admitting, methods
 from authz.errors import SettingsError
 
 _log = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ class Transport(enum.StrEnum):
     """What carries the calls. `NATIVE` is pygrpc-native, which costs half of the CPU of a call and less.
 
     `AUTO` takes it where it is installed and nobody beyond this machine can connect: it has no limit of its own on what
-    one message may bring into memory, as grpcio has.
+    one message may bring into memory, as grpcio has, and no TLS.
     """
 
     AUTO = "auto"
@@ -39,6 +41,39 @@ class Carrier(Protocol):
     def bind_port(self, host: str, port: int) -> int: ...
     async def start(self) -> None: ...
     async def stop(self, grace: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """TLS for all of TCP, and who may come by it: `knows` is asked for the name that a certificate has, `refused` is
+    told of whoever it does not know ("" where there is no name).
+    """
+
+    material: Material
+    knows: Callable[[str], bool]
+    refused: Callable[[str], None]
+    tls_1_2: bool = False
+
+
+class RenewingCarrier(Carrier, Protocol):
+    """A transport with TLS."""
+
+    async def renew(self, material: Material) -> None: ...
+
+
+def secure_carrier(wanted: Transport, served: Methods, of_peers: Limits, secured: Secured) -> RenewingCarrier:
+    """The transport that has TLS; one for all listeners, so that a call is the same wherever it comes in.
+
+    Raises SettingsError.
+    """
+    if wanted is Transport.NATIVE:
+        raise SettingsError("transport: expected auto or grpcio for tls_cert, got 'native', which has no TLS")
+    environment.prepare(tls_1_2=secured.tls_1_2)
+    from authz.envoy.tls import Tls
+    from authz.envoy.transport_grpcio import Grpcio
+
+    _log.info("transport: grpcio, %s", "so set" if wanted is Transport.GRPCIO else "it has TLS")
+    return Grpcio(served, of_peers, Tls(secured.material, secured.tls_1_2))
 
 
 def carrier(wanted: Transport, served: Methods, of_peers: Limits, *, local: bool = True) -> Carrier:
@@ -70,7 +105,7 @@ def carrier(wanted: Transport, served: Methods, of_peers: Limits, *, local: bool
 
 
 class GrpcServer:
-    """Serves the Check and health on `addresses`, in plain text.
+    """Serves the Check and health on `addresses`; TCP in plain text, or all of it `secured`.
 
     `socket_mode` are the permissions of unix sockets. Not serving (health) until `set_serving(True)`.
     """
@@ -84,6 +119,7 @@ class GrpcServer:
         plaintext_ok: bool = False,
         socket_mode: int = 0o660,
         transport: Transport = Transport.AUTO,
+        secured: Secured | None = None,
     ) -> None:
         self.bound: tuple[str, ...] = ()
         self._addresses = tuple(addresses)
@@ -93,16 +129,17 @@ class GrpcServer:
         self._socket_mode = socket_mode
         self._transport = transport
         self._health = Health()
+        self._secured = secured
         self._carrier: Carrier | None = None
+        self._renewing: RenewingCarrier | None = None
         self._sockets: dict[str, tuple[int, int]] = {}
         self._stopped = asyncio.Event()
 
     async def start(self) -> tuple[str, ...]:
         """Listen on every address, or on none; the addresses as bound, with real ports. Raises SettingsError."""
         for address in self._addresses:
-            listen.require_protected(address, self._plaintext_ok)
-        local = all(address.loopback for address in self._addresses)
-        self._carrier = carrier(self._transport, methods(self._check, self._health), self._limits, local=local)
+            listen.require_protected(address, self._plaintext_ok, tls=self._secured is not None)
+        self._carrier = self._taken()
         try:
             self.bound = tuple([self._bind(self._carrier, address) for address in self._addresses])
             await self._carrier.start()
@@ -110,6 +147,20 @@ class GrpcServer:
             await self.stop(0)
             raise
         return self.bound
+
+    def _taken(self) -> Carrier:
+        if self._secured is None:
+            local = all(address.loopback for address in self._addresses)
+            return carrier(self._transport, methods(self._check, self._health), self._limits, local=local)
+        check = admitting(self._check, self._secured.knows, self._secured.refused)
+        served = methods(check, self._health)
+        self._renewing = secure_carrier(self._transport, served, self._limits, self._secured)
+        return self._renewing
+
+    async def renew(self, material: Material) -> None:
+        """Begin connections by TLS with `material` from now on. Raises OSError where that cannot be done now."""
+        if self._renewing is not None:
+            await self._renewing.renew(material)
 
     def set_serving(self, serving: bool) -> None:
         """What health says; calls are answered either way."""

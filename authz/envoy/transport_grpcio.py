@@ -5,23 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 
 from authz.envoy.limits import Limits
-from authz.envoy.peer import caller_of
+from authz.envoy.material import Material
+from authz.envoy.peer import UNIX, caller_of, certified
 from authz.envoy.service import EXITS, Methods, Stream, Unary
+from authz.envoy.tls import Listener, Tls
 
 _log = logging.getLogger(__name__)
 
 
-def options(limits: Limits) -> list[tuple[str, int]]:
+# A connection by TLS is asked to end after this, calls and all, and begun anew: a certificate that has expired or whose
+# authority is no longer trusted counts for that long at most. gRPC adds or takes a tenth, so that they do not come at
+# once, and ends none of them while calls are in flight.
+_AGE = 3_600_000  # milliseconds; a mesh's certificates are good for a day
+
+# Who asks, from the context of a call.
+Naming: TypeAlias = Callable[[Any], str]
+
+
+def options(limits: Limits, *, tls: bool = False) -> list[tuple[str, int]]:
     """The channel arguments of the server; names are those of grpc_types.h."""
     return [
+        *([("grpc.max_connection_age_ms", _AGE)] if tls else []),
         ("grpc.max_receive_message_length", limits.message),
         ("grpc.max_concurrent_streams", limits.streams),
         ("grpc.max_metadata_size", limits.metadata),
@@ -35,11 +47,13 @@ def options(limits: Limits) -> list[tuple[str, int]]:
 
 
 class Grpcio:
-    """A `Carrier` for every listener and every platform."""
+    """A `Carrier` for every listener and every platform; with `tls` all of TCP speaks it."""
 
-    def __init__(self, served: Methods, limits: Limits) -> None:
-        self._server = grpc.aio.server(options=options(limits))
-        self._server.add_generic_rpc_handlers(_handlers(served))
+    def __init__(self, served: Methods, limits: Limits, tls: Tls | None = None) -> None:
+        self._tls = tls
+        self._listeners: list[tuple[Listener, str, int]] = []
+        self._server = grpc.aio.server(options=options(limits, tls=tls is not None))
+        self._server.add_generic_rpc_handlers(_handlers(served, _by_address if tls is None else _by_certificate(tls)))
 
     def bind_socket(self, path: str) -> None:
         """Listen on the unix socket `path`. Raises OSError."""
@@ -47,7 +61,13 @@ class Grpcio:
 
     def bind_port(self, host: str, port: int) -> int:
         """Listen on TCP; the real port. Raises OSError."""
-        return self._bind(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if self._tls is None:
+            return self._bind(target)
+        listener = Listener(self._tls.material)
+        bound = self._bind(target, listener.credentials)
+        self._listeners.append((listener, host, bound))
+        return bound
 
     async def start(self) -> None:
         """Take calls."""
@@ -56,24 +76,46 @@ class Grpcio:
     async def stop(self, grace: float) -> None:
         """Take no more calls, answer those in flight within `grace` seconds, cancel the rest."""
         await self._server.stop(grace)
+        for listener, _, _ in self._listeners:
+            await listener.close()
 
-    def _bind(self, target: str) -> int:
+    async def renew(self, material: Material) -> None:
+        """Take `material` for every connection by TLS from now on. Raises OSError where that cannot be done now."""
+        for listener, host, port in self._listeners:
+            await listener.renew(material, host, port)
+
+    def _bind(self, target: str, credentials: Any = None) -> int:
+        server = self._server
         try:
-            port: int = self._server.add_insecure_port(target)
+            port: int = (
+                server.add_insecure_port(target) if credentials is None else server.add_secure_port(target, credentials)
+            )
         except RuntimeError as error:
             raise OSError(str(error)) from error
         return port
 
 
-def _handlers(served: Methods) -> tuple[grpc.GenericRpcHandler, ...]:
+def _by_address(context: Any) -> str:
+    return caller_of(context.peer())
+
+
+def _by_certificate(tls: Tls) -> Naming:
+    def name(context: Any) -> str:
+        by_address = caller_of(context.peer())
+        return by_address if by_address == UNIX else certified(context.auth_context(), tls.versions)
+
+    return name
+
+
+def _handlers(served: Methods, caller: Naming) -> tuple[grpc.GenericRpcHandler, ...]:
     """`served` as gRPC wants it. Without serializers it hands over bytes."""
     services: dict[str, dict[str, Any]] = defaultdict(dict)
     for name, unary in served.unary.items():
         service, method = name.split("/")
-        services[service][method] = grpc.unary_unary_rpc_method_handler(_unary(unary))
+        services[service][method] = grpc.unary_unary_rpc_method_handler(_unary(unary, caller))
     for name, stream in served.streams.items():
         service, method = name.split("/")
-        services[service][method] = grpc.unary_stream_rpc_method_handler(_stream(stream))
+        services[service][method] = grpc.unary_stream_rpc_method_handler(_stream(stream, caller))
     return tuple(grpc.method_handlers_generic_handler(service, found) for service, found in services.items())
 
 
@@ -81,10 +123,10 @@ def _handlers(served: Methods) -> tuple[grpc.GenericRpcHandler, ...]:
 # `Methods` says that it raises nothing; this is what happens where that is wrong.
 
 
-def _unary(handler: Unary) -> Any:
+def _unary(handler: Unary, caller: Naming) -> Any:
     async def handle(request: bytes, context: Any) -> bytes:
         try:
-            answer = handler(request, caller_of(context.peer()))
+            answer = handler(request, caller(context))
             return answer if isinstance(answer, bytes) else await answer
         except (asyncio.CancelledError, *EXITS):
             raise
@@ -95,10 +137,10 @@ def _unary(handler: Unary) -> Any:
     return handle
 
 
-def _stream(handler: Stream) -> Any:
+def _stream(handler: Stream, caller: Naming) -> Any:
     async def handle(request: bytes, context: Any) -> AsyncIterator[bytes]:
         try:
-            async for message in handler(request, caller_of(context.peer())):
+            async for message in handler(request, caller(context)):
                 yield message
         except (asyncio.CancelledError, *EXITS):
             raise

@@ -84,7 +84,7 @@ class Callers:
         return not self._listed or any(one.is_of(caller) for one in self._listed)
 
     def may_ask(self, caller: str, server: str) -> bool:
-        """Whether `caller` may ask about `server`. Who has no certificate is judged by the permissions of its socket."""
-        if not self.bound or "=" not in caller and not caller.startswith(_SCHEME):
+        """Whether `caller` may ask about `server`. Of whoever has no certificate the socket's permissions judge."""
+        if not self.bound or ("=" not in caller and not caller.startswith(_SCHEME)):
             return True
         return any(one.is_of(caller) and one.may_ask(server) for one in self._listed)

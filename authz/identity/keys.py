@@ -93,14 +93,19 @@ def _imported(entry: dict[str, Any]) -> Key:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is refused below
-            (key,) = KeySet.import_key_set({"keys": [entry]}).keys
+            key = _public(entry)
             size = getattr(key.public_key, "key_size", MIN_RSA)
     except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"expected a key that can be read, got {type(error).__name__}") from error
-    if isinstance(key, OctKey):
-        raise ValueError("expected a public key, got a secret")  # unreachable by `kty`, which is what mypy cannot see
     if isinstance(key, RSAKey) and size < MIN_RSA:
         raise ValueError(f"expected an RSA key of at least {MIN_RSA} bits, got {size}")
+    return key
+
+
+def _public(entry: dict[str, Any]) -> Key:
+    (key,) = KeySet.import_key_set({"keys": [entry]}).keys
+    if isinstance(key, OctKey):  # which `kty` has ruled out
+        raise TypeError("expected a public key")
     return key
 
 

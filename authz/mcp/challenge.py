@@ -29,7 +29,7 @@ class Challenge:
 def metadata_path(resource: str) -> str:
     """Where the metadata of `resource`, an absolute URI, is on its host: `/.well-known/…` before its path."""
     parts = urlsplit(resource)
-    path = quote(parts.path.removesuffix("/"), safe=_URI)
+    path = quote("" if parts.path == "/" else parts.path, safe=_URI)
     return WELL_KNOWN + path + (f"?{quote(parts.query, safe=_URI)}" if parts.query else "")
 
 

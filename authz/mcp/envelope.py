@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from authz.mcp.exact import ELICITATION_KEY
-from authz.mcp.flaw import Flaw, invalid_params, invalid_request
+from authz.mcp.flaw import Flaw, invalid_params, invalid_request, method_not_found
 from authz.mcp.headers import VERSION_HEADER, check_mirrors, era_of
 from authz.mcp.members import Members
-from authz.mcp.methods import METHODS, NOTIFICATIONS, UNKNOWN
+from authz.mcp.methods import METHODS, NOTIFICATIONS, REMOVED, UNKNOWN
 from authz.model import (
     CLIENT_RESPONSE,
     NOTHING,
@@ -98,6 +98,8 @@ def _call(
     modern = era is Era.MODERN and request  # for notifications 2026-07-28 leaves open what they must carry
     if modern:
         _refuse_bare(meta)
+        if method in REMOVED:
+            raise method_not_found("message.method: expected one that this protocol version has")
     targets, arguments = known.read(params) if known.read else ((), NOTHING)
     name = params.get(known.mirrored) if known.mirrored else None
     check_mirrors(headers, method, name, method_needed=modern, name_needed=modern and known.name_needed)

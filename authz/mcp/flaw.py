@@ -15,6 +15,7 @@ from authz.model import Reason
 # JSON-RPC 2.0, section 5.1, and MCP 2026-07-28, basic/index "Error Codes".
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 HEADER_MISMATCH: Final = -32020
 UNSUPPORTED_VERSION: Final = -32022
@@ -59,6 +60,11 @@ def invalid_request(flaw: Flaw, text: str, *, status: int = 400) -> MalformedMes
 def invalid_params(text: str, flaw: Flaw = Flaw.PARAMS) -> MalformedMessage:
     """A request whose params cannot be read as its method wants them."""
     return MalformedMessage(text, kind=flaw, code=INVALID_PARAMS)
+
+
+def method_not_found(text: str) -> MalformedMessage:
+    """A method that this protocol version has no more: 404 by 2026-07-28, streamable-http; it has no sessions."""
+    return MalformedMessage(text, kind=Flaw.METHOD, code=METHOD_NOT_FOUND, status=404, reason=Reason.UNKNOWN_METHOD)
 
 
 def parse_error(flaw: Flaw, text: str) -> MalformedMessage:

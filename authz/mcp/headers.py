@@ -50,7 +50,8 @@ def era_of(header: str | None, stated: object = None, *, states: bool = False) -
     era = _ERA.get(header) if header is not None else Era.LEGACY
     if era is None:
         requested = header if header and _VERSION_LIKE.fullmatch(header) else ""
-        raise unsupported_version({"supported": list(SUPPORTED), "requested": requested})
+        # Of versions without `initialize` only: the error belongs to them, and older clients do not read it.
+        raise unsupported_version({"supported": list(MODERN_VERSIONS), "requested": requested})
     return era
 
 

@@ -129,6 +129,19 @@ METHODS: Final[dict[str, Method]] = {
     "tasks/list": _LIST,
 }
 
+# What 2026-07-28 has no more (its changelog); a server that reads only the body might still run it.
+REMOVED: Final = frozenset(
+    (
+        "initialize",
+        "ping",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "logging/setLevel",
+        "tasks/result",
+        "tasks/list",
+    )
+)
+
 # What the client tells the server; "notifications/cancelled" is the only one left in 2026-07-28.
 NOTIFICATIONS: Final[dict[str, Method]] = {
     "notifications/initialized": Method(Members("_meta")),

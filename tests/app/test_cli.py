@@ -77,9 +77,10 @@ def test_mistakes_in_the_settings_are_said_without_a_traceback(run):
 
 
 def test_the_demo_is_run_with_its_flag(run, monkeypatch):
-    monkeypatch.setattr(demo, "run", lambda *, keep: 7 if keep else 0)
-    assert run("demo")[0] == 0
-    assert run("demo", "--keep")[0] == 7
+    monkeypatch.setattr(demo, "run", lambda *, keep, server: (7 if keep else 0) + len(server))
+    assert run("demo")[0] == 4
+    assert run("demo", "--keep")[0] == 11
+    assert run("demo", "--server", "valkey")[0] == 6
 
 
 @pytest.mark.parametrize("files", [1, 300])

@@ -25,6 +25,7 @@ from tests.support.valkey_server import ValkeyServer
 
 # Two shared cores: a call that is late because the machine is busy must not be taken for a wrong answer.
 PATIENCE = ("--timeout", "2s", "--state-timeout", "1s")
+START = 120.0  # seconds in which a service is ready, with 1000 policies on a machine that has other work
 SERVICE = ("-m", "authz.app.cli")
 
 
@@ -65,7 +66,15 @@ class Lab:
         directory = self.write(place, policies)
         with on(self.cores.service):
             running = stack.start_service(
-                self.children, directory, "--audit", audit, *PATIENCE, *flags, name=place, program=program
+                self.children,
+                directory,
+                "--audit",
+                audit,
+                *PATIENCE,
+                *flags,
+                name=place,
+                program=program,
+                seconds=START,
             )
         return Subject(name, running.child, running.socket, running.admin)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from authz.app.demo.calls import ROWS
+from authz.app.demo.valkey import ROWS as VALKEY_ROWS
 
 DEMO = [sys.executable, "-m", "authz.app.cli", "demo"]
 MAX_SECONDS = 90  # about 10 are needed; this only catches a demo that hangs
@@ -109,3 +110,13 @@ def test_nothing_is_left_behind_however_it_ends(number, scratch):
     assert all(map(gone, started))
     if number != signal.SIGKILL:
         assert list(scratch.iterdir()) == [output]
+
+
+def test_the_demo_with_a_real_server_and_store_goes_as_it_must():
+    """From the checkout: the server and its bridge are where `make test` installs them."""
+    done = subprocess.run(  # noqa: S603
+        [*DEMO, "--server", "valkey"], capture_output=True, text=True, timeout=MAX_SECONDS, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.stdout.count("✓") == len(VALKEY_ROWS)
+    assert f"{len(VALKEY_ROWS)} of {len(VALKEY_ROWS)} calls got what they must" in done.stdout

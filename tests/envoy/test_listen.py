@@ -50,8 +50,8 @@ def test_plain_text_beyond_the_machine_is_refused_unless_it_is_said_to_be_fine(t
     with pytest.raises(SettingsError) as refused:
         listen.require_protected(address(text), plaintext_ok=False)
     assert str(refused.value) == (
-        f"listen: expected unix:PATH or a loopback address, got '{text}': plain text beyond this machine needs "
-        "--plaintext-ok, and something else that protects the way, such as a mesh"
+        f"listen: expected unix:PATH or a loopback address, got '{text}': beyond this machine it needs --tls-cert, "
+        "or --plaintext-ok and something else that protects the way, such as a mesh"
     )
     listen.require_protected(address(text), plaintext_ok=True)
 

@@ -330,8 +330,8 @@ async def test_plain_text_beyond_the_machine_is_refused_before_anything_is_bound
     with pytest.raises(SettingsError) as refused:
         await server.start()
     assert str(refused.value) == (
-        "listen: expected unix:PATH or a loopback address, got '0.0.0.0:0': plain text beyond this machine needs "
-        "--plaintext-ok, and something else that protects the way, such as a mesh"
+        "listen: expected unix:PATH or a loopback address, got '0.0.0.0:0': beyond this machine it needs --tls-cert, "
+        "or --plaintext-ok and something else that protects the way, such as a mesh"
     )
     assert "a.sock" not in os.listdir()
     await server.stop(0)

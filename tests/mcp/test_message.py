@@ -642,7 +642,7 @@ MISSING = (
     "params._meta: expected io.modelcontextprotocol/protocolVersion and "
     "io.modelcontextprotocol/clientCapabilities, a string and an object"
 )
-SUPPORTED = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"]
+SUPPORTED = ["2026-07-28"]  # of the versions that know this error
 VERSION = "mcp-protocol-version: expected the version that _meta states"
 NO_VERSION = "mcp-protocol-version: expected a version that this service knows, got another"
 V, C = "io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientCapabilities"
@@ -678,6 +678,25 @@ def test_an_unknown_version_is_refused_with_the_known_ones(post: Post, version: 
 def test_a_modern_request_needs_its_meta(modern: Post, meta: dict[str, Any], kind: str, code: int, text: str) -> None:
     error = refusal(modern("tools/call", {"name": "t"}, name="t", meta=meta))
     assert (error.kind, error.code, error.status, str(error), error.id) == (kind, code, 400, text, 1)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "initialize",
+        "ping",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "logging/setLevel",
+        "tasks/result",
+        "tasks/list",
+    ],
+)
+@pytest.mark.parametrize("params", [{}, {"uri": "file:///a", "level": "debug", "taskId": "t", "protocolVersion": "x"}])
+def test_a_method_that_the_version_has_no_more_is_not_found(modern: Post, method: str, params: dict[str, Any]) -> None:
+    error = refusal(modern(method, params))
+    assert (error.code, error.status, error.reason, error.id) == (-32601, 404, Reason.UNKNOWN_METHOD, 1)
+    assert str(error) == "message.method: expected one that this protocol version has"
 
 
 def test_a_modern_request_without_params_is_refused(post: Post) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from authz.app.admin.exchange import Answer, Request
 from authz.app.admin.limits import Limits
+from authz.app.admin.metadata import ResourceMetadata
 
 _log = logging.getLogger("mcp_authz.admin")
 
@@ -43,18 +44,26 @@ class Scrape(Protocol):
 
 
 class Pages:
-    """All there is to ask; `limits` None: not of limits. What takes long is done in one thread, one at a time."""
+    """All there is to ask; without `limits` not of limits, without `metadata` not where tokens come from.
 
-    def __init__(self, scrape: Scrape, state: State, limits: Limits | None = None) -> None:
+    What takes long is done in one thread, one at a time.
+    """
+
+    def __init__(
+        self, scrape: Scrape, state: State, limits: Limits | None = None, metadata: ResourceMetadata | None = None
+    ) -> None:
         self._scrape = scrape
         self._state = state
         self._limits = limits
+        self._metadata = metadata
         self._paths = _PATHS if limits is None else (_LIMITS, _RESET, *_PATHS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="admin")
 
     async def answer(self, request: Request) -> Answer:
         """The answer to one request; never raises, and tells nothing of what went wrong inside."""
         path = request.path
+        if self._metadata is not None and self._metadata.is_asked(path):
+            return self._metadata.answer(request)
         if path not in self._paths:
             return Answer(404, f"expected one of {', '.join(self._paths)}\n".encode())
         methods = ("POST",) if path == _RESET else ("GET", "HEAD")

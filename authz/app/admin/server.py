@@ -16,6 +16,7 @@ import h11
 
 from authz.app.admin.exchange import Answer, BodyRefused, Request
 from authz.app.admin.limits import Limits
+from authz.app.admin.metadata import ResourceMetadata
 from authz.app.admin.pages import Pages, Scrape, State
 from authz.app.phrases import reason
 from authz.errors import SettingsError
@@ -28,7 +29,7 @@ _PIECE = 64 * 1024  # bytes written before the client must have taken most of th
 
 
 class AdminServer:
-    """The listener; `limits` are pages of their own, None: there are none of limits.
+    """The listener; `limits` are pages of their own, None: there are none of limits; so is `metadata`.
 
     `idle_timeout` is for the head of a request to arrive, `body_timeout` for all of the body where one is wanted,
     `write_timeout` for a piece of an answer to go; all are in seconds.
@@ -42,12 +43,13 @@ class AdminServer:
         state: State,
         *,
         limits: Limits | None = None,
+        metadata: ResourceMetadata | None = None,
         idle_timeout: float = 75.0,
         body_timeout: float = 10.0,
         write_timeout: float = 10.0,
         max_connections: int = 32,
     ) -> None:
-        self._pages = Pages(scrape, state, limits)
+        self._pages = Pages(scrape, state, limits, metadata)
         self._idle_timeout = idle_timeout
         self._body_timeout = body_timeout
         self._write_timeout = write_timeout

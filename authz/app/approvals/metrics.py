@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from authz.app.approvals.lapses import Lapse
@@ -70,6 +72,12 @@ class ApprovalMetrics(DeliveryMetrics):
         self.pending = Gauge(
             "mcp_authz_approvals_pending", "Requests that wait for a decision, in the whole store.", registry=registry
         )
+        self.oldest = Gauge(
+            "mcp_authz_approvals_oldest_request_timestamp_seconds",
+            "When the request that has waited longest was filed, in the whole store; NaN while none waits.",
+            registry=registry,
+        )
+        self.oldest.set(math.nan)  # 0 would be a request of 1970
         for lapse in Lapse:
             self._expired.labels(lapse.value)
         for refusal in Refusal:

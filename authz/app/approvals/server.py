@@ -64,7 +64,9 @@ class ApprovalsServer:
         self._metrics = ApprovalMetrics(registry or CollectorRegistry())
         self._sessions = Sessions(options.session_key)
         self._roster = Roster(options.approvers, claim_is_id=options.claim_is_id) if options.approvers else None
-        self._watch = Watch(approvals, self._metrics.pending.set, self._metrics.expired)
+        self._watch = Watch(
+            approvals, self._metrics.pending.set, self._metrics.expired, oldest=self._metrics.oldest.set
+        )
         self._messenger = Messenger(approvals, options.hook, self._metrics, self._url) if options.hook else None
         self._listener: Listener | None = None
         self._watching: asyncio.Task[None] | None = None

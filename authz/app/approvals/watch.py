@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -46,7 +47,7 @@ class Listener:
 class Watch:
     """Asks the store. `pending` hears how many requests wait, `expired` of each that nobody decided or used in time.
 
-    Both are of the whole store: each replica hears of all. `busy` and `idle` are seconds between two questions.
+    `oldest` hears when the one that has waited longest was filed (epoch seconds, NaN: none waits). All three are of the whole store: each replica hears of all. `busy` and `idle` are seconds between two questions.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Watch:
         pending: Callable[[float], None],
         expired: Callable[[Lapse], None] = lambda _: None,
         *,
+        oldest: Callable[[float], None] = lambda _: None,
         busy: float = 1.0,
         idle: float = 5.0,
     ) -> None:
@@ -62,6 +64,7 @@ class Watch:
         self.stopped = False
         self._approvals = approvals
         self._pending = pending
+        self._oldest = oldest
         self._lapses = Lapses(expired)
         self._busy = busy
         self._idle = idle
@@ -111,7 +114,9 @@ class Watch:
             return
         self.records = await present(self._approvals)
         self._seen = changes
-        self._pending(sum(record.status is ApprovalStatus.PENDING for record in self.records))
+        waiting = [record.requested_at for record in self.records if record.status is ApprovalStatus.PENDING]
+        self._pending(len(waiting))
+        self._oldest(min(waiting, default=math.nan))
         # One page a turn of the event loop: each looks through all requests, and calls must not wait for all pages.
         for listener in tuple(self._listeners):
             listener.news.set()

@@ -52,7 +52,7 @@ class Who(enum.StrEnum):
 class Row:
     """One line of the table: who calls what, how often, and the reason that each must be answered with.
 
-    `patient`: the call is made when the latest denial said that it may be.
+    `patient`: the call is made when the latest denial said that it may be. `contains`: text that must be in the answer.
     """
 
     who: Who
@@ -62,6 +62,7 @@ class Row:
     note: str
     repeat: int = 1
     patient: bool = False
+    contains: str = ""
 
 
 class Call(Protocol):
@@ -115,6 +116,7 @@ class ApprovedCall:
     """A call that waits for a person's yes, which is given by the approvals API before it is made."""
 
     call: ToolCall
+    comment: str = "invoice 17"
 
     async def __call__(self, clients: Clients) -> Seen:
         headers = {"authorization": f"Bearer {clients.approver.token}"}
@@ -124,7 +126,7 @@ class ApprovedCall:
             (waiting,) = (
                 (await web.get("/requests", params={"tool": self.call.tool})).raise_for_status().json()["requests"]
             )
-            said = await web.post(f"/requests/{waiting['id']}/approve", json={"comment": "invoice 17"})
+            said = await web.post(f"/requests/{waiting['id']}/approve", json={"comment": self.comment})
             said.raise_for_status()
         return await self.call(clients)
 

@@ -16,53 +16,56 @@ from rich.console import Console
 
 from authz.app.approvals.enrol import add as enrol
 from authz.app.demo import calls, show, stack
-from authz.app.demo.calls import ROWS, Approver, Clients, Row, Seen
+from authz.app.demo.calls import Approver, Clients, Row, Seen
 from authz.app.demo.processes import Child, Children, DemoError
+from authz.app.demo.scenes import Scene, scene_of
 from authz.app.demo.show import Outcome
 
-_POLICY = "demo.yaml"
 _APPROVER = "carol"
 _UNIX_PATH_BYTES = 107  # sockaddr_un.sun_path without its NUL
 
 
-def play(*, keep: bool = False, console: Console | None = None) -> int:
+def play(*, keep: bool = False, console: Console | None = None, server: str = "demo") -> int:
     """0 where every call got what it must, 1 where one did not, 130 after Ctrl-C. Raises DemoError if it cannot run."""
     console = console or show.default_console()
+    scene = scene_of(server)
     try:
         with _ended_by_signals(), _directory() as directory, Children(directory) as children:
-            return _run(console, children, keep)
+            return _run(console, children, keep, scene)
     except KeyboardInterrupt:
         console.print("ended")
         return 130
 
 
-def _run(console: Console, children: Children, keep: bool) -> int:
+def _run(console: Console, children: Children, keep: bool, scene: Scene) -> int:
     started = time.monotonic()
     policies = children.directory / "policies"
     policies.mkdir(mode=0o700)
-    shutil.copyfile(stack.example_policies() / _POLICY, policies / _POLICY)
+    for name in scene.files:
+        (policies / name).parent.mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(stack.example_policies() / name, policies / name)
     audit = children.directory / "audit.jsonl"
-    server = stack.start_server(children)
+    server = scene.start(children)
     approvers = children.directory / "approvers.yaml"
     token = enrol(approvers, _APPROVER, ["payments"], "")
     service = stack.start_service(children, policies, "--audit", str(audit), *_approvals(approvers))
     approver = Approver(service.approvals, token)
-    envoy = stack.start_envoy(children, stack.configure(server, service.socket))
+    envoy = stack.start_envoy(children, stack.configure(server, service.socket, governed=scene.server))
     port = envoy.ports["mcp"]
     console.print(f"client → Envoy :{port} → MCP server :{server}, each call decided by mcp-authz on {service.socket}")
     console.print(f"[dim]up after {time.monotonic() - started:.1f} s[/dim]")
     console.print(f"people approve on {approver.url}\n")
-    outcomes = asyncio.run(_call_all(console, port, approver))
+    outcomes = asyncio.run(_call_all(console, port, approver, scene.rows))
     console.print(show.table(outcomes))
-    service.child.until(lambda: len(show.two_records(audit.read_text())) == 2)
-    show.evidence(console, stack.get(service.admin, "/metrics")[1].decode(), audit.read_text())
+    service.child.until(lambda: len(show.two_records(audit.read_text(), scene.evidence)) == len(scene.evidence))
+    show.evidence(console, stack.get(service.admin, "/metrics")[1].decode(), audit.read_text(), scene.evidence)
     failed = sum(not outcome.passed for outcome in outcomes)
     show.verdict(console, len(outcomes), failed, time.monotonic() - started)
     if keep:
-        show.try_it(console, port, service.admin, policies / _POLICY, audit, approver)
+        show.try_it(console, port, service.admin, policies / scene.files[0], audit, approver, scene.example)
         _stay(envoy.child, service.child)
     else:
-        show.next_steps(console, stack.example_policies() / _POLICY, stack.template_path())
+        show.next_steps(console, stack.example_policies() / scene.files[0], stack.template_path(), scene)
     return 1 if failed else 0
 
 
@@ -71,13 +74,13 @@ def _approvals(approvers: Path) -> Sequence[str]:
     return "--approvals", f"{stack.LOOPBACK}:0", "--approvers", str(approvers), "--approve-unidentified"
 
 
-async def _call_all(console: Console, port: int, approver: Approver) -> list[Outcome]:
+async def _call_all(console: Console, port: int, approver: Approver, rows: Sequence[Row]) -> list[Outcome]:
     """Make every call in order; a patient one when the latest denial said that it may be made."""
     outcomes: list[Outcome] = []
     again = 0.0
     with console.status("calling") as status:
         async with calls.connect(port, approver) as clients:
-            for row in ROWS:
+            for row in rows:
                 pause = again - time.monotonic() if row.patient else 0.0
                 if pause > 0:
                     status.update(f"waiting {pause:.0f} s, as the denial said")

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from authz.app.demo.calls import Approver, Row, Seen
+from authz.app.demo.scenes import Scene
 
 _WIDTH = 150  # columns where there is no terminal
 _DECISION_ID = re.compile(r" Decision id: \S+$")
 _METRIC = "rate_limit_hits"
+REASONS = ("rate_limited", "malformed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Outcome:
     @property
     def passed(self) -> bool:
         """Whether the answer is the one that the row must get."""
-        return self.seen.reason == self.row.expected
+        return self.seen.reason == self.row.expected and self.row.contains in self.seen.text
 
 
 def default_console() -> Console:
@@ -62,24 +65,24 @@ def table(outcomes: list[Outcome]) -> Table:
     return result
 
 
-def evidence(console: Console, metrics: str, audit: str) -> None:
+def evidence(console: Console, metrics: str, audit: str, reasons: Sequence[str] = REASONS) -> None:
     """The rate-limit metrics and two audit lines."""
     console.print("\n[bold]metrics[/bold] (rate limits)")
     for line in metrics.splitlines():
         if _METRIC in line and not line.startswith("#") and "_created" not in line:
             console.print(f"  {escape(line)}", soft_wrap=True)
     console.print("\n[bold]audit[/bold] (two of the records)")
-    for line in two_records(audit):
+    for line in two_records(audit, reasons):
         console.print(f"  {escape(line.rstrip())}", soft_wrap=True)
 
 
-def two_records(audit: str) -> list[str]:
-    """One record of a call over its limit and one of a call that could not be read."""
+def two_records(audit: str, reasons: Sequence[str] = REASONS) -> list[str]:
+    """One record for each of `reasons`, as far as there is one: of calls over a limit, and that could not be read."""
     lines = audit.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines.pop()  # it is being written
     found = []
-    for reason in ("rate_limited", "malformed"):
+    for reason in reasons:
         found += [line for line in lines if json.loads(line).get("reason") == reason][:1]
     return found
 
@@ -90,14 +93,14 @@ def verdict(console: Console, total: int, failed: int, seconds: float) -> None:
     console.print(f"\n[red]{text}[/red]" if failed else f"\n[green]{text}[/green]")
 
 
-def next_steps(console: Console, policy: Path, envoy: Path) -> None:
+def next_steps(console: Console, policy: Path, envoy: Path, scene: Scene) -> None:
     """What to read and try."""
     console.print(
         f"\nnext: {_short(policy)} is the policy of these calls, {_short(envoy)} the Envoy in front\n"
         "\nleave everything running, to try calls of your own:\n"
-        f"  {program()} demo --keep\n"
+        f"  {program()} demo {scene.flags}--keep\n"
         "what one call gets and why, rule by rule:\n"
-        f"  {program()} explain --policies {_short(policy.parent)} --server demo --tool delete_cache",
+        f"  {program()} explain --policies {_short(policy.parent)} --server {scene.server} --tool {scene.example}",
         soft_wrap=True,
     )
 
@@ -117,9 +120,9 @@ def _short(path: Path) -> str:
     return escape(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
-def try_it(console: Console, port: int, admin: int, policy: Path, audit: Path, approver: Approver) -> None:
+def try_it(console: Console, port: int, admin: int, policy: Path, audit: Path, approver: Approver, tool: str) -> None:
     """How to use what is left running."""
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete_cache"}})
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}})
     console.print(
         "\n[bold]everything stays up until Ctrl-C[/bold]; try:\n\n"
         f"  curl -s http://127.0.0.1:{port}/mcp -H 'content-type: application/json' \\\n"

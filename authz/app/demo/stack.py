@@ -64,12 +64,17 @@ def connection_manager(listener: Mapping[str, Any]) -> dict[str, Any]:
     return manager
 
 
-def configure(server: int, authz: Path, listeners: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def configure(
+    server: int, authz: Path, listeners: Sequence[Mapping[str, Any]] = (), *, governed: str = ""
+) -> dict[str, Any]:
     """The template with these addresses; the system chooses the ports on which Envoy listens.
 
-    `server` is the port of the MCP server, `authz` the socket of the service. `listeners` replace the template's.
+    `server` is the port of the MCP server, `authz` the socket of the service. `listeners` replace the template's;
+    `governed` is the name of the server whose policy is to count, in place of the template's.
     """
     configuration = template()
+    if governed:
+        _name(configuration, governed)
     if listeners:
         configuration["static_resources"]["listeners"] = [copy.deepcopy(dict(listener)) for listener in listeners]
     for place in [configuration["admin"], *configuration["static_resources"]["listeners"]]:
@@ -78,6 +83,17 @@ def configure(server: int, authz: Path, listeners: Sequence[Mapping[str, Any]] =
     _endpoint(clusters["mcp_server"])["address"]["socket_address"]["port_value"] = server
     _endpoint(clusters["mcp_authz"])["address"]["pipe"]["path"] = str(authz)
     return configuration
+
+
+def _name(configuration: Mapping[str, Any], server: str) -> None:
+    """Have every route that names a server name this one."""
+    for listener in configuration["static_resources"]["listeners"]:
+        for host in connection_manager(listener)["route_config"]["virtual_hosts"]:
+            for route in host["routes"]:
+                for own in route.get("typed_per_filter_config", {}).values():
+                    named = own.get("check_settings", {}).get("context_extensions", {})
+                    if "mcp_server" in named:
+                        named["mcp_server"] = server
 
 
 def _endpoint(cluster: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,16 +125,17 @@ def start_service(
     name: str = "authz",
     socket_path: Path | None = None,
     program: Sequence[str] = ("-m", "authz.app.cli"),
+    seconds: float = 20.0,
 ) -> Service:
     """`mcp-authz serve` on a unix socket in the children's directory; returns when it says that it is ready.
 
-    `program` is what Python runs.
+    `program` is what Python runs. Raises DemoError where it is not ready within so many seconds.
     """
     path = socket_path or children.directory / f"{name}.sock"
     command = [sys.executable, *program, "serve", "--policies", str(policies)]
     command += ["--listen", f"unix:{path}", "--admin", f"{LOOPBACK}:0", *flags]
     child = children.start(name, command)
-    child.until(lambda: _READY.search(child.output.read_text()))
+    child.until(lambda: _READY.search(child.output.read_text()), seconds)
     ready = _READY.search(child.output.read_text())
     return Service(child, path, int(ready[1]) if ready else 0, (ready[2] or "") if ready else "")
 

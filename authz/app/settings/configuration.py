@@ -14,6 +14,7 @@ from typing import Any
 from authz.app.phrases import reason
 from authz.app.settings.identities import compile_identities
 from authz.app.settings.settings import VARIABLE_PREFIX, Setting, Settings, table
+from authz.app.settings.tls import tls_contradictions
 from authz.approval import OWN_ID
 from authz.envoy.listen import require_protected
 from authz.errors import PolicyError, SettingsError
@@ -124,7 +125,9 @@ class _Reader:
             setting = by_variable.get(variable)
             if setting is not None:
                 if text:  # an empty variable is how compose files spell "not set"
-                    parts = [part.strip() for part in text.split(",")] if setting.about.many else [text]
+                    parts = (
+                        [part.strip() for part in text.split(setting.about.separator)] if setting.about.many else [text]
+                    )
                     self._parse(setting, variable, parts)
             elif not _SERVICE_LINK.fullmatch(variable):
                 self.problems.append(f"{variable}: there is no such setting{did_you_mean(variable, by_variable)}")
@@ -173,9 +176,10 @@ def _contradictions(settings: Settings, *, identities: bool) -> list[str]:
     if len(set(settings.listen)) < len(settings.listen):
         problems.append("listen: expected each address once")
     problems += _state_contradictions(settings)
+    problems += tls_contradictions(settings)
     for address in settings.listen:
         try:
-            require_protected(address, settings.plaintext_ok)
+            require_protected(address, settings.plaintext_ok, tls=settings.tls_cert is not None)
         except SettingsError as error:
             problems.append(str(error))
     return problems

@@ -33,6 +33,7 @@ _NEEDED = {
     "audience": "who they are for, such as https://mcp.example/{server}",
     "jwks": "the file or URL of the issuer's keys",
 }
+_JWT_NAMES = {"groups": "groups", "client_id": "client_id", "scopes": "scope"}  # RFC 9068, 2.2
 _HEADER_NAMES = ("id", "groups", "client_id", "scopes")
 
 
@@ -101,7 +102,7 @@ def _compile(path: Path, entry: object) -> IdentitySource:
                 raise _Refused(path, f"expected the key {key}: {what}")
     if kind == "xfcc" and "callers" not in entry:
         raise _Refused(path, "expected the key callers: the proxies whose word on their client counts")
-    fields = dict(_fields(path, kind, entry))
+    fields = {**(_JWT_NAMES if kind == "jwt" else {}), **dict(_fields(path, kind, entry))}
     return IdentitySource(name=name, kind=SourceKind(kind), absent_empty="absent" in entry, **fields)
 
 
@@ -130,11 +131,24 @@ def _fields(path: Path, kind: str, entry: Mapping[str, Any]) -> Iterator[tuple[s
                 value = values.HEADER.parse(value)
             except ValueError as error:
                 raise _Refused((*path, key), str(error)) from None
-        if key == "audience" and urlsplit(value).scheme not in ("http", "https"):
-            raise _Refused((*path, key), f"expected the server's URI (RFC 8707), got {value!r}")
+        if key == "audience" and not _is_resource(value):
+            what = "the server's URI (RFC 8707) such as https://mcp.example/{server}"
+            raise _Refused((*path, key), f"expected {what}, got {value!r}")
         if key == "jwks" and "://" in value and not _is_safe(value):
             raise _Refused((*path, key), f"expected a file, an https URL, or http on this machine, got {value!r}")
         yield key, value
+
+
+def _is_resource(uri: str) -> bool:
+    """Whether tokens can be for `uri`, its metadata be found by it (RFC 9728, 3.1) and both stand in a header."""
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError:
+        return False
+    named = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and port != 0
+    braces = uri.replace("{server}", "")
+    return named and uri.isascii() and not set(braces) & set(' "#<>\\^`{}|')
 
 
 def _is_safe(url: str) -> bool:

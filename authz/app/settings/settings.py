@@ -17,6 +17,7 @@ from authz.app.settings import values
 from authz.app.settings.values import Address, Kind, Secret
 from authz.app.store.address import MEMORY, StateAddress
 from authz.identity import IdentitySource
+from authz.identity.callers import AllowedCaller
 from authz.model import Disclose
 from authz.policy.matching import Way
 
@@ -30,7 +31,7 @@ class About:
     """What is known of a setting beside its value.
 
     `kind` is None where only the settings file can say it. `many`: the flag may be repeated, the variable separates
-    by commas, the file gives a list. `shown` is the default as a person reads it, "" where its text will do.
+    by `separator`, the file gives a list. `shown` is the default as a person reads it, "" where its text will do.
     """
 
     kind: Kind | None
@@ -38,6 +39,7 @@ class About:
     why: str = ""
     many: bool = False
     shown: str = ""
+    separator: str = ","
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,10 @@ class Setting:
         return VARIABLE_PREFIX + self.name.upper() if self.about.kind else ""
 
 
-def _about(kind: Kind | None, help_: str, *, why: str = "", shown: str = "", many: bool = False) -> dict[str, About]:
-    return {"about": About(kind, help_, why, many, shown)}
+def _about(
+    kind: Kind | None, help_: str, *, why: str = "", shown: str = "", many: bool = False, separator: str = ","
+) -> dict[str, About]:
+    return {"about": About(kind, help_, why, many, shown, separator)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +241,42 @@ class Settings:
         default=False,
         metadata=_about(
             values.SWITCH, "listen in plain text beyond this machine: what protects the way is somebody else's duty"
+        ),
+    )
+    tls_cert: Path | None = field(
+        default=None,
+        metadata=_about(
+            values.FILE,
+            "the certificate (PEM, with its chain) by which every TCP address of `listen` speaks TLS; looked at every "
+            "5 s, as are the next two",
+            shown="none",
+        ),
+    )
+    tls_key: Path | None = field(
+        default=None, metadata=_about(values.FILE, "the key of `tls_cert` (PEM, without a password)", shown="none")
+    )
+    tls_client_ca: Path | None = field(
+        default=None,
+        metadata=_about(
+            values.FILE,
+            "the certificates (PEM) that alone may vouch for a client; nobody connects without a certificate",
+            shown="none",
+        ),
+    )
+    tls_min_version: str = field(
+        default="1.3", metadata=_about(values.one_of(("1.3", "1.2")), "the lowest version of TLS that is spoken")
+    )
+    callers: tuple[AllowedCaller, ...] = field(
+        default=(),
+        metadata=_about(
+            values.CALLER,
+            "who may ask by TLS: a SPIFFE id, one that ends in `/*`, or a certificate's subject "
+            "(`CN=envoy,O=Example`); "
+            'with `=SERVER,TEAM/*` only about those (a subject then in quotes: `"CN=envoy"=a`); needed beyond this '
+            "machine; may be repeated, in the variable separated by `;`",
+            many=True,
+            shown="on this machine, whoever has a certificate",
+            separator=";",
         ),
     )
     max_body_bytes: int = field(

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from authz.app.store.address import parse as state_address
+from authz.identity.callers import parse_caller
 from authz.policy.text.suggestion import did_you_mean
 
 _SIZE = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
@@ -228,4 +229,5 @@ FILE = Kind("FILE", _path)
 SECRET = Kind("file:PATH|env:NAME", _secret)
 ORIGIN = Kind("URL", _origin)
 WEB = Kind("URL", _web)
+CALLER = Kind("ID[=SERVER,…]", parse_caller)
 STATE = Kind("memory|valkey://HOST:PORT/0", state_address)

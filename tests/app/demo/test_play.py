@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from authz.app import demo
-from authz.app.demo import play, show, stack
+from authz.app.demo import play, scenes, show, stack
 from authz.app.demo.calls import ROWS, Row, Seen, Who
 from authz.errors import SettingsError
 
@@ -28,7 +29,7 @@ def printed(console: Console) -> str:
 
 
 def test_expected_answers_are_ticked_and_the_exit_code_is_0(console, monkeypatch):
-    monkeypatch.setattr(play, "ROWS", FEW)
+    monkeypatch.setitem(scenes.SCENES, "demo", dataclasses.replace(scenes.SCENES["demo"], rows=FEW))
     assert play.play(console=console) == 0
     text = printed(console)
     assert text.count("✓") == len(FEW)
@@ -39,7 +40,7 @@ def test_expected_answers_are_ticked_and_the_exit_code_is_0(console, monkeypatch
 def test_an_answer_that_is_not_the_expected_one_is_marked_and_the_exit_code_is_1(console, monkeypatch, tmp_path: Path):
     text = (stack.example_policies() / "demo.yaml").read_text()
     (tmp_path / "demo.yaml").write_text(text.replace("action: deny\n", "action: allow\n"))
-    monkeypatch.setattr(play, "ROWS", FEW)
+    monkeypatch.setitem(scenes.SCENES, "demo", dataclasses.replace(scenes.SCENES["demo"], rows=FEW))
     monkeypatch.setattr(stack, "example_policies", lambda: tmp_path)
     assert play.play(console=console) == 1
     assert "expected rule_denied, got allowed" in printed(console)
@@ -51,7 +52,7 @@ def test_ctrl_c_ends_what_is_kept(console, monkeypatch):
         assert all(child.alive() for child in children)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(play, "ROWS", FEW)
+    monkeypatch.setitem(scenes.SCENES, "demo", dataclasses.replace(scenes.SCENES["demo"], rows=FEW))
     monkeypatch.setattr(play, "_stay", interrupt)
     assert play.play(keep=True, console=console) == 130
     assert "curl -s http://127.0.0.1:" in printed(console)

@@ -269,8 +269,8 @@ def test_what_is_needed_and_not_given_is_named_in_all_its_spellings():
 def test_plain_text_beyond_this_machine_needs_to_be_asked_for():
     found = problems(listen=["0.0.0.0:9001", "authz.example:1", "[::1]:2"])
     assert found == [
-        f"listen: expected unix:PATH or a loopback address, got '{address}': plain text beyond this machine needs "
-        "--plaintext-ok, and something else that protects the way, such as a mesh"
+        f"listen: expected unix:PATH or a loopback address, got '{address}': beyond this machine it needs --tls-cert, "
+        "or --plaintext-ok and something else that protects the way, such as a mesh"
         for address in ("0.0.0.0:9001", "authz.example:1")
     ]
     assert load({"listen": ["0.0.0.0:9001"], "plaintext_ok": True}, {}).listen == (Address("0.0.0.0", 9001),)

@@ -39,8 +39,8 @@ def require_protected(address: Address, plaintext_ok: bool, *, tls: bool = False
     """Raise SettingsError for plain text that leaves the machine: whoever reads it could also forge checks."""
     if not address.loopback and not plaintext_ok and not tls:
         raise SettingsError(
-            f"listen: expected unix:PATH or a loopback address, got '{address}': beyond this machine it needs --tls-cert, "
-            "or --plaintext-ok and something else that protects the way, such as a mesh"
+            f"listen: expected unix:PATH or a loopback address, got '{address}': beyond this machine it needs "
+            "--tls-cert, or --plaintext-ok and something else that protects the way, such as a mesh"
         )
 
 

@@ -184,7 +184,7 @@ class Verifier:
             raise refused(Refusal.CRITICAL)
         if not isinstance(type_, str) or type_.lower() not in _TYPES:
             raise refused(Refusal.TYPE)
-        if kid is not None and not isinstance(kid, str):
+        if "kid" in head and not isinstance(kid, str):
             raise refused(Refusal.KEY)
         return algorithm, kid
 

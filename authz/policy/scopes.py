@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from authz.model import UNKNOWN_TOOL, Call, Effect, TargetKind
+from authz.model import UNKNOWN_TOOL, Call, Disclose, Effect, TargetKind
 from authz.policy.evaluate import evaluate
 from authz.policy.rules import Block, Policy, Rule
 
@@ -60,9 +60,9 @@ def _united(rules: Iterable[Rule], source: str) -> tuple[str, ...]:
 
 
 def _of_rules(rules: Iterable[Rule], source: str) -> Iterator[tuple[str, ...]]:
-    """The scopes of each rule that allows something."""
+    """The scopes of each rule that allows something and does not keep to itself why."""
     for rule in rules:
-        if rule.allows and rule.principals is not None:
+        if rule.allows and rule.principals is not None and rule.disclose is not Disclose.CODE:
             scopes = tuple(filter(_NAMEABLE.fullmatch, rule.principals.scopes(source)))
             if scopes:
                 yield scopes

@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tokens import SOURCE, claims
 
+from authz.errors import TokenBusy, TokenRefused
 from authz.identity import Identities, IdentitySource, SourceKind
-from authz.model import HttpRequest, Principal
+from authz.model import HttpRequest, JsonObject, Principal
 
 CORP = IdentitySource(
     name="corp",
@@ -123,3 +125,83 @@ def test_an_id_header_that_came_twice_or_is_odd_is_nobody(value: str) -> None:
 
 def test_headers_are_nobody_where_no_source_says_so() -> None:
     assert not identify(CORP, request(headers={"x-user": "admin", "authorization": "Bearer x"})).verified
+
+
+# ------------------------------------------------------------------------------------------- tokens verified here
+
+
+class Verifying:
+    """Takes one token for good, and remembers what it was asked."""
+
+    def __init__(self, **more: Any) -> None:
+        self.asked: list[tuple[str, str, str, float]] = []
+        self.more = more
+
+    def verify(self, token: str, audience: str, sender: str, now: float) -> JsonObject:
+        self.asked.append((token, audience, sender, now))
+        if token != "good":
+            raise TokenRefused("no", "malformed")
+        return claims(**self.more)
+
+
+def bearer(header: str | None, peer: str = "spiffe://a/b") -> HttpRequest:
+    headers = {} if header is None else {"authorization": header}
+    return HttpRequest("POST", "/mcp", "h", headers, peer=peer, source_address="192.0.2.7")
+
+
+@pytest.mark.parametrize("header", ["Bearer good", "bearer good", "BEARER   good", "Bearer good  "])
+def test_the_bearer_of_a_token_is_whom_it_names(header: str) -> None:
+    verifier = Verifying(groups=["dba"], scope="read write", client_id="cli")
+    found = Identities([SOURCE], {"corp": verifier}).identify(bearer(header), "corp", "bank", 7.0)
+    assert verifier.asked == [("good", "https://mcp.example/bank", "192.0.2.7", 7.0)]
+    assert found == Principal(
+        id="alice",
+        issuer="https://idp.example",
+        source="corp",
+        client_id="cli",
+        groups=frozenset(["dba"]),
+        scopes=frozenset(["read", "write"]),
+        claims={},
+        peer="spiffe://a/b",
+        verified=True,
+    )
+
+
+@pytest.mark.parametrize("header", [None, "", "Basic Z29vZA==", "Digest username=bearers", "Bearers good", "good"])
+def test_without_a_bearer_token_nobody_asks(header: str | None) -> None:
+    verifier = Verifying()
+    found = Identities([SOURCE], {"corp": verifier}).identify(bearer(header), "corp", "bank", 7.0)
+    assert (found, verifier.asked) == (Principal(peer="spiffe://a/b"), [])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer good, Bearer good",
+        "Bearer good,Bearer other",
+        "Basic Z29vZA==, Bearer good",
+        "Basic Z29vZA==,bearer good",
+        "Bearer\tgood",
+        " Bearer good",
+        ",Bearer good",
+        "Bearer\xa0good",
+        "Bearer Bearer good",
+        "Bearer good\t",
+        "bearer=good",
+    ],
+)
+def test_a_token_that_another_reader_could_find_is_refused(header: str) -> None:
+    with pytest.raises(TokenRefused):
+        Identities([SOURCE], {"corp": Verifying()}).identify(bearer(header), "corp", "bank", 7.0)
+
+
+def test_a_token_that_does_not_say_who_is_refused_and_not_nobody() -> None:
+    with pytest.raises(TokenRefused, match=r"^the token does not say who it is of$"):
+        Identities([SOURCE], {"corp": Verifying(sub="")}).identify(bearer("Bearer good"), "corp", "bank", 7.0)
+
+
+def test_a_source_without_a_verifier_can_tell_nobody() -> None:
+    with pytest.raises(TokenBusy, match=r"^no keys of the issuer are known yet$"):
+        Identities([SOURCE]).identify(bearer("Bearer good"), "corp", "bank", 7.0)

@@ -59,7 +59,11 @@ def token(
     """A token of `content` (default: `claims`) that `key` has signed; `head` is added to its header or is all of it."""
     kinds = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
     known = {"alg": kinds[key.key_type], "typ": "at+jwt", "kid": key.get("kid")}
-    header = head if isinstance(head, bytes) else {**known, **(head or {})}
+    header = (
+        head
+        if isinstance(head, bytes)
+        else {name: value for name, value in {**known, **(head or {})}.items() if value is not None}
+    )
     signed = f"{part(header)}.{part(claims(**more) if content is None else content)}"
     named = known["alg"] if isinstance(header, bytes) else header["alg"]
     fits = isinstance(named, str) and ALGORITHMS.get(named, ("",))[0] == key.key_type

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 from authz.app.catalog import connect
 from authz.app.commands.scan import Scan, run
 from authz.app.demo import stack
 from authz.app.demo.processes import Children
+from authz.app.demo.server import build
 from authz.errors import PolicyError, SettingsError
 from authz.policy.catalog.load import parse_catalog
 from authz.policy.compile.file import PolicyContext, compile_file
@@ -73,10 +77,33 @@ async def test_a_server_of_the_older_era_is_read(children: Children) -> None:
         assert client.protocol_version == "2025-11-25"
 
 
-def test_where_there_is_no_newer_endpoint_the_older_transport_is_tried(children: Children, tmp_path: Path) -> None:
-    port = stack.start_server(children, "scanned-old", transport="sse")
-    assert scan(tmp_path, [f"http://127.0.0.1:{port}/sse?x=1"]) == 0
-    assert "get_value" in catalogue(tmp_path).tools
+@contextlib.contextmanager
+def served(application: Any) -> Iterator[int]:
+    """Serves an ASGI application; gives its port."""
+    with stack.listening_socket() as listener:
+        server = uvicorn.Server(uvicorn.Config(application, log_level="critical", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def test_where_there_is_no_newer_endpoint_the_older_transport_is_tried(tmp_path: Path) -> None:
+    with served(build().sse_app(sse_path="/mcp")) as port:
+        assert scan(tmp_path, [f"http://127.0.0.1:{port}/mcp"]) == 0
+    found = catalogue(tmp_path)
+    assert "get_value" in found.tools
+    assert found.protocol == "2025-11-25"
+
+
+def test_where_there_is_no_server_at_all_the_first_answer_is_told(tmp_path: Path) -> None:
+    with served(build().sse_app()) as port, pytest.raises(SettingsError, match="scan: http://127.0.0.1:.*/nowhere: "):
+        scan(tmp_path, [f"http://127.0.0.1:{port}/nowhere"])
+    with pytest.raises(SettingsError, match="scan: http://127.0.0.1:1/mcp: "):
+        scan(tmp_path, ["http://127.0.0.1:1/mcp"])
 
 
 def test_a_command_is_started_read_and_ended(tmp_path: Path, listing: Any, capsys: Any) -> None:
@@ -304,6 +331,12 @@ async def test_an_answer_that_is_packed_is_refused() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ what was typed
+
+
+def test_without_its_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "authz.app.catalog.cataloguing", None)
+    with pytest.raises(SettingsError, match=r"^scan: expected its extra, pip install '\.\[scan\]', got no "):
+        scan(tmp_path, ["x"])
 
 
 @pytest.mark.parametrize(

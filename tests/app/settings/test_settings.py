@@ -89,6 +89,11 @@ SPELLINGS = {
     "webhook_url": ("https://hooks.example/x", "https://hooks.example/x"),
     "webhook_secret": ("env:HOOK", "env:HOOK"),
     "webhook_format": ("slack", "slack"),
+    "tls_cert": ("/run/tls/tls.crt", "/run/tls/tls.crt"),
+    "tls_key": ("/run/tls/tls.key", "/run/tls/tls.key"),
+    "tls_client_ca": ("/run/tls/ca.crt", "/run/tls/ca.crt"),
+    "tls_min_version": ("1.2", '"1.2"'),
+    "callers": ("spiffe://td/envoy=a,b", "[spiffe://td/envoy=a,b]"),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
 }
@@ -100,6 +105,10 @@ BESIDE = {
     "state_ca": "state: valkeys://db\n",
     "state_cert": "state: valkeys://db\nstate_key: k\n",
     "state_key": "state: valkeys://db\nstate_cert: c\n",
+    "tls_cert": "tls_key: k\ntls_client_ca: a\n",
+    "tls_key": "tls_cert: c\ntls_client_ca: a\n",
+    "tls_client_ca": "tls_cert: c\ntls_key: k\n",
+    "callers": "tls_cert: c\ntls_key: k\ntls_client_ca: a\n",
 }
 
 
@@ -381,10 +390,71 @@ def test_identity_sources_are_read(config):
         ("[corp]", "identity[0]: expected an identity source such as {name: corp, from: jwt_authn}, got a text"),
         ("[{from: peer}]", "identity[0]: expected the key name"),
         ("[{name: a}]", "identity[0]: expected the key from"),
-        ("[{name: a, from: jwt}]", "identity[0].from: jwt (verified by this service) is not implemented yet"),
+        (
+            "[{name: a, from: jwt}]",
+            "identity[0]: expected the key issuer: who signs the tokens, as their claim iss says it",
+        ),
+        (
+            "[{name: a, from: jwt, issuer: i}]",
+            "identity[0]: expected the key audience: who they are for, such as https://mcp.example/{server}",
+        ),
+        (
+            "[{name: a, from: jwt, issuer: i, audience: 'https://m/'}]",
+            "identity[0]: expected the key jwks: the file or URL of the issuer's keys",
+        ),
+        *(
+            (
+                f"[{{name: a, from: jwt, issuer: i, jwks: k.json, audience: {uri!r}}}]",
+                (
+                    "identity[0].audience: expected the server's URI (RFC 8707) such as https://mcp.example/{server}, "
+                    f"got {uri!r}"
+                ),
+            )
+            for uri in (
+                "mcp",
+                "api://mcp",
+                "https:///mcp",
+                "https://u@h/",
+                "https://h/#a",
+                "https://h/{x}",
+                "https://h:x/",
+            )
+        ),
+        *(
+            (
+                f"[{{name: a, from: jwt, issuer: i, audience: 'https://m/', jwks: {url!r}}}]",
+                f"identity[0].jwks: expected a file, an https URL, or http on this machine, got {url!r}",
+            )
+            for url in ("http://idp.example/keys", "ftp://127.0.0.1/keys", "https:///keys", "file://etc/keys")
+        ),
+        (
+            "[{name: a, from: jwt, issuer: i, audience: 'https://m/', jwks: k, algorithms: [HS256]}]",
+            (
+                "identity[0].algorithms: expected algorithms among RS256, RS384, RS512, PS256, PS384, PS512, ES256, "
+                "ES384, ES512, EdDSA, Ed25519, got 'HS256', did you mean 'RS256'?"
+            ),
+        ),
+        (
+            "[{name: a, from: jwt, issuer: i, audience: 'https://m/', jwks: k, algorithms: none}]",
+            (
+                "identity[0].algorithms: expected algorithms among RS256, RS384, RS512, PS256, PS384, PS512, ES256, "
+                "ES384, ES512, EdDSA, Ed25519, got 'none'"
+            ),
+        ),
+        (
+            "[{name: a, from: jwt, issuer: i, audience: 'https://m/', jwks: k, algorithms: []}]",
+            "identity[0].algorithms: expected at least one algorithm",
+        ),
+        (
+            "[{name: a, from: jwt, issuer: i, audience: 'https://m/', jwks: k, leeway: 1h}]",
+            "identity[0].leeway: expected a duration from 0s to 300s (such as 150ms or 5s), got '1h'",
+        ),
         (
             "[{name: a, from: headers, id: x}]",
-            ("identity[0].from: expected one of jwt_authn, header, peer, xfcc, got 'headers', did you mean 'header'?"),
+            (
+                "identity[0].from: expected one of jwt_authn, header, peer, xfcc, jwt, got 'headers', "
+                "did you mean 'header'?"
+            ),
         ),
         ("[{name: a, from: peer, id: x}]", "identity[0].id: expected one of name, from, absent where from is peer"),
         (
@@ -434,3 +504,10 @@ def test_no_setting_takes_its_help_from_nowhere():
     for setting in table().values():
         assert setting.about.help
         assert setting.shown
+
+
+def test_tokens_that_are_verified_here_are_read_as_the_profile_names_their_claims(config):
+    text = "{name: a, from: jwt, issuer: i, audience: 'https://m/{server}', jwks: k.json, leeway: 5s, scopes: scp}"
+    (source,) = load({}, {}, file=config(f"identity: [{text}]")).identity
+    assert (source.groups, source.client_id, source.scopes) == ("groups", "client_id", "scp")
+    assert (source.algorithms, source.leeway, source.audience_of("b")) == (("RS256", "ES256"), 5.0, "https://m/b")

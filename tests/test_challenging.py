@@ -52,11 +52,15 @@ BASELINE = """
 version: 1
 server: "*"
 tools:
-  both: {principals: ["scope:org.write"], action: allow}
-  drop: {principals: ["scope:org.drop"], action: allow}
-  bo*: {action: allow}
+  both:
+    rules:
+      - {principals: ["scope:org.write"], action: allow}
+      - {action: deny}
 categories:
-  Unknown: {principals: ["scope:org.destroy"], action: allow}
+  Unknown:
+    rules:
+      - {principals: ["scope:org.destroy"], action: allow}
+      - {action: deny}
 """
 METADATA = 'resource_metadata="https://mcp.example/.well-known/oauth-protected-resource/bank"'
 MORE = 'Bearer error="insufficient_scope", error_description="the token does not hold the scopes that this needs"'
@@ -65,7 +69,8 @@ MORE = 'Bearer error="insufficient_scope", error_description="the token does not
 def engine(
     *files: str, source: IdentitySource = SOURCE, sink: Sink | None = None, challenge: str = "", keys: bool = True
 ) -> Engine:
-    texts = {f"{at}.yaml": text.encode() for at, text in enumerate(files or (POLICY,))}
+    names = ("bank.yaml", "baseline.yaml")
+    texts = {name: text.encode() for name, text in zip(names, files or (POLICY,), strict=False)}
     found = compile_policies(texts, PolicyContext({source.name: {}}))
     assert not found.problems, found.problems
     held = Keys()

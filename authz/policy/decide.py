@@ -25,6 +25,7 @@ class Trace:
 
     def __init__(self, steps: list[Step] | None) -> None:
         self._steps = steps
+        self.listens = steps is not None
 
     def __call__(self, place: str, result: str, detail: str = "") -> None:
         if self._steps is not None:
@@ -41,7 +42,7 @@ def decide(block: Block, call: Call, target: Target, trace: Trace) -> Evaluation
     failed = _arguments(block.name, block, call, trace) or _requirements(block, subject, trace)
     if failed is not None:
         return failed
-    for rule in block.rules:
+    for rule in block.rules if trace.listens else block.rules_for(call.principal):
         held = _holds(rule, subject, call, trace)
         if held is None:
             continue

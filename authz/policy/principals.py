@@ -18,12 +18,17 @@ _SLIPS = {"groups": "group", "role": "group", "roles": "group", "clients": "clie
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
     """`kind` is what is compared ("" the id), `source` the identity source it must come from ("" any)."""
 
     kind: str
     source: str
     value: str
+
+    @property
+    def field(self) -> str:
+        """What of a principal is compared: the name of its field, "" for the id."""
+        return _KINDS.get(self.kind, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Principals:
     """The compiled list of one rule."""
 
     anyone_verified: bool
-    entries: tuple[_Entry, ...]
+    entries: tuple[Entry, ...]
     peers: frozenset[str]
     peer_prefixes: tuple[str, ...]
 
@@ -57,12 +62,12 @@ class Principals:
         return Match.FAILED if undecided else Match.NO
 
 
-def _match_entry(entry: _Entry, principal: Principal) -> Match:
+def _match_entry(entry: Entry, principal: Principal) -> Match:
     if entry.source and entry.source != principal.source:
         return Match.NO
     if not entry.kind:
         return Match.YES if principal.id == entry.value else Match.NO
-    field = _KINDS[entry.kind]
+    field = entry.field
     if field in principal.absent:
         return Match.FAILED
     if field == "client_id":
@@ -78,7 +83,7 @@ def compile_principals(entries: Sequence[str], sources: Sequence[str]) -> tuple[
     must say which one it means.
     """
     anyone = False
-    compiled: list[_Entry] = []
+    compiled: list[Entry] = []
     peers: set[str] = set()
     prefixes: list[str] = []
     problems: list[tuple[int, str]] = []
@@ -108,7 +113,7 @@ def _peer_problem(text: str) -> str:
     return ""
 
 
-def _compile_entry(text: str, sources: Sequence[str]) -> tuple[_Entry, str]:
+def _compile_entry(text: str, sources: Sequence[str]) -> tuple[Entry, str]:
     kind, colon, value = text.partition(":")
     if not colon or kind not in _KINDS:
         problem = ""
@@ -117,16 +122,16 @@ def _compile_entry(text: str, sources: Sequence[str]) -> tuple[_Entry, str]:
             problem = f"unknown kind of principal in {text!r}, did you mean {meant!r}?"
         kind, value = "", text
         if problem:
-            return _Entry(kind, "", value), problem
+            return Entry(kind, "", value), problem
     source = ""
     if len(sources) > 1:
         source, slash, rest = value.partition("/")
         if not slash or source not in sources:
             names = ", ".join(sources)
-            return _Entry(
+            return Entry(
                 kind, "", value
             ), f"expected NAME/… with NAME one of the identity sources {names}, got {text!r}"
         value = rest
     if not value or "*" in value:
-        return _Entry(kind, source, value), f"expected an exact name without *, got {text!r}"
-    return _Entry(kind, source, value), ""
+        return Entry(kind, source, value), f"expected an exact name without *, got {text!r}"
+    return Entry(kind, source, value), ""

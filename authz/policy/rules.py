@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from authz.errors import Problem
-from authz.model import NO_TOOLS, Approval, Disclose, KnownTools, TargetKind
+from authz.model import NO_TOOLS, Approval, Disclose, KnownTools, Principal, TargetKind
 from authz.policy.arguments.check import ArgumentsSchema
+from authz.policy.candidates import FEW, Candidates
 from authz.policy.conditions.condition import Condition
 from authz.policy.index import Index
 from authz.policy.limits import LimitRule
@@ -61,6 +62,17 @@ class Block:
     require: tuple[Requirement, ...] = ()
     continuations: bool = False
     strict: bool = False
+    _candidates: Candidates | None = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        if len(self.rules) > FEW:
+            object.__setattr__(self, "_candidates", Candidates(self.rules))
+
+    def rules_for(self, principal: Principal) -> Iterable[Rule]:
+        """The rules, but for those that cannot be for `principal` where there are many."""
+        if self._candidates is None or not principal.verified:
+            return self.rules
+        return map(self.rules.__getitem__, self._candidates.of(principal))
 
     @property
     def asks(self) -> bool:

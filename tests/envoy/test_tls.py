@@ -399,7 +399,7 @@ def test_what_does_not_fit_is_refused_with_the_setting_it_came_by(files: Files, 
     assert refusal() == f"tls_client_ca: {files.client_ca}: expected at most 1048576 bytes, got more"
     expired = Authority(hours=-24)
     files.client_ca.write_bytes(expired.cert)
-    assert refusal().startswith(f"tls_client_ca: {files.client_ca}: expected a certificate that is valid, got one that")
+    assert "expected a certificate that is valid, got one that expired at" in refusal()
     files.client_ca.write_bytes(expired.cert + authority.cert)  # the end of a change from one to the other
     assert load(files).client_ca.count(b"BEGIN CERTIFICATE") == 2
     old = authority.pair("mcp-authz", hours=-1)

@@ -28,6 +28,7 @@ def watched() -> Iterator[Watched]:
         running.prometheus.until("mcp_authz_policy_load_problems > 0")
         running.prometheus.until("mcp_authz_store_up == 1")
         running.prometheus.until("sum(envoy_http_ext_authz_error) > 0")
+        time.sleep(3 * INTERVAL)  # both have been scraped after the last call
         yield running
 
 
@@ -53,7 +54,7 @@ def test_every_query_of_the_dashboard_returns_data(watched: Watched, target: dic
         "mcp_authz_approval_webhook_deliveries_total",
         'mcp_authz_store_attempts_total{outcome="local"}',
         "mcp_authz_store_failures_total",
-        'mcp_authz_malformed_requests_total{kind="duplicate_key"}',
+        'mcp_authz_malformed_requests_total{kind="duplicate_member"}',
         'mcp_authz_shadow_decisions_total{policy="demo-next.yaml", effect="allow", actual_effect="deny"}',
         'mcp_authz_approval_log_in_failures_total{cause="token"}',
         "envoy_http_ext_authz_denied",
@@ -70,8 +71,7 @@ def test_envoy_asked_as_often_as_was_answered_but_for_the_checks_that_timed_out(
 
     answered = counted("mcp_authz_decision_duration_seconds_count")
     got = counted("envoy_http_ext_authz_ok") + counted("envoy_http_ext_authz_denied")
-    # What timed out at Envoy was decided all the same, once the service went on; a retry may have been, too.
-    assert got <= answered <= got + 2 * counted("envoy_http_ext_authz_error")
+    assert got <= answered <= got + counted("envoy_http_ext_authz_error")
 
 
 def test_a_bucket_leads_to_the_trace_of_a_call(watched: Watched) -> None:
@@ -87,8 +87,13 @@ def test_a_bucket_leads_to_the_trace_of_a_call(watched: Watched) -> None:
 def test_that_trace_is_in_the_audit_record_and_in_envoys_log(watched: Watched) -> None:
     records = [json.loads(line) for line in watched.audit.read_text().splitlines()]
     traced = {record["decision_id"] for record in records if record.get("trace_id") == TRACE}
+    # What could not be read has no trace: nothing of it is believed.
     lines = [json.loads(line) for line in watched.envoy.child.output.read_text().splitlines()]
-    logged = {line["authz"]["decision_id"] for line in lines if TRACE in line.get("trace", "") and "authz" in line}
+    logged = {
+        line["authz"]["decision_id"]
+        for line in lines
+        if TRACE in line.get("trace", "") and line.get("authz", {}).get("reason") == "rule_denied"
+    }
     assert logged
     assert logged <= traced
 

@@ -1,20 +1,22 @@
 // A real OpenID Connect provider on a loopback port, which does what it is told on standard input, one word a line:
-// rotate (a new key beside the last), revoke (only the newest), and how the key set answers: ok, error, slow, garbage,
-// redirect, empty. Says its port on standard output, then `done` after each word.
+// rotate (a new key beside the last), revoke (only the newest), brief (tokens for a second), and how its key set
+// answers: ok, error, slow, garbage, redirect, empty. Says its port on standard output, then `done` after each word.
 import http from "node:http";
 import { generateKeyPairSync } from "node:crypto";
 import { createInterface } from "node:readline";
-import Provider from "oidc-provider";
 
+const { default: Provider } = await import(process.env.OIDC_PROVIDER);
 const [alg, ...clients] = process.argv.slice(2);
 let keys = [];
 let mode = "ok";
+let seconds = 600;
 let handle;
+let number = 0;
 
 function make() {
   const made = alg === "RS256" ? ["rsa", { modulusLength: 2048 }] : ["ec", { namedCurve: "P-256" }];
   const { privateKey } = generateKeyPairSync(...made);
-  return { ...privateKey.export({ format: "jwk" }), kid: `${alg}-${Date.now()}-${keys.length}`, use: "sig", alg };
+  return { ...privateKey.export({ format: "jwk" }), kid: `${alg}-${Date.now()}-${number++}`, use: "sig", alg };
 }
 
 function provide(issuer) {
@@ -28,14 +30,13 @@ function provide(issuer) {
     enabledJWA: { idTokenSigningAlgValues: [alg] },
     clientDefaults: { id_token_signed_response_alg: alg },
     cookies: { keys: ["of tests"] },
-    ttl: { ClientCredentials: (ctx) => Number(ctx.oidc.params.scope?.includes("bank.write") ? 600 : 600) },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: () => ({
-          scope: "bank.read bank.write", accessTokenFormat: "jwt", accessTokenTTL: 600, jwt: { sign: { alg } },
+          scope: "bank.read bank.write", accessTokenFormat: "jwt", accessTokenTTL: seconds, jwt: { sign: { alg } },
         }),
       },
     },
@@ -65,6 +66,7 @@ server.listen(Number(process.env.ISSUER_PORT ?? 0), "127.0.0.1", () => {
   createInterface({ input: process.stdin }).on("line", (word) => {
     if (word === "rotate") keys = [make(), keys[0]];
     else if (word === "revoke") keys = [keys[0]];
+    else if (word === "brief") seconds = 1;
     else mode = word;
     if (word === "rotate" || word === "revoke") provide(issuer);
     console.log("done");

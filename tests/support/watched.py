@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import re
 import shutil
@@ -88,7 +89,7 @@ class Watched:
     prometheus: Prometheus
 
     async def traffic(self, seconds: float) -> None:
-        """The demo's calls once, then allowed, denied, limited and traced ones for so long; then what goes wrong."""
+        """The demo's calls once, then allowed, denied, limited, approved and traced ones for so long; then faults."""
         async with calls.connect(self.envoy.ports["mcp"], self.approver) as clients:
             for row in ROWS:
                 if not row.patient:
@@ -97,17 +98,38 @@ class Watched:
             await self._busy(clients, seconds)
             await self._faults(clients, seconds)
             await self._busy(clients, seconds / 2)
+            await self._transfer(clients, 1)
+            for _ in range(3):
+                await self._knock()
+                await asyncio.sleep(INTERVAL)
 
     async def _busy(self, clients: Clients, seconds: float) -> None:
         plain = [row for row in ROWS if isinstance(row.call, calls.ToolCall) and row.call.tool != "transfer_funds"]
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        for amount in itertools.count(2):
+            if time.monotonic() > deadline:
+                return
             for row in plain:
                 await row.call(clients)
             await asyncio.to_thread(self._traced)
-            with contextlib.suppress(httpx2.HTTPStatusError):
-                await self._knock()
+            await self._transfer(clients, amount)
+            await self._approve()
+            await self._transfer(clients, amount)
             await asyncio.sleep(0.1)
+
+    async def _transfer(self, clients: Clients, amount: int) -> None:
+        """A call that needs a person's yes."""
+        await calls.ToolCall(calls.Who.LEGACY, "transfer_funds", {"to": "ACME", "amount": amount})(clients)
+
+    async def _approve(self) -> None:
+        """A person says yes to all that waits, where the store tells what that is."""
+        headers = {"authorization": f"Bearer {self.approver.token}"}
+        async with httpx2.AsyncClient(
+            base_url=f"{self.approver.url}/api/v1", headers=headers, trust_env=False, timeout=30
+        ) as web:
+            waiting = (await web.get("/requests")).json().get("requests", ())
+            for request in waiting:
+                await web.post(f"/requests/{request['id']}/approve", json={"comment": "seen"})
 
     def _traced(self) -> None:
         """A call that carries a trace, twice: one that is denied, and one that cannot be read."""
@@ -119,15 +141,17 @@ class Watched:
     async def _knock(self) -> None:
         """Somebody whom the approvals page does not know."""
         async with httpx2.AsyncClient(trust_env=False, headers={"authorization": "Bearer nobody"}) as web:
-            (await web.get(f"{self.approver.url}/api/v1/requests")).raise_for_status()
+            assert (await web.get(f"{self.approver.url}/api/v1/requests")).status_code == 401
 
     async def _faults(self, clients: Clients, seconds: float) -> None:
         """A policy with a mistake comes, the shared store goes for a while, and Envoy gets no answer for a second."""
         (self.policies / "billing.yaml").write_text(BROKEN)
         self.service.child.signal(signal.SIGHUP)
-        self.store.kill()
-        await self._busy(clients, seconds / 2)
-        self.store.start()
+        self.store.pause()
+        try:
+            await self._busy(clients, seconds / 2)
+        finally:
+            self.store.resume()
         self.service.child.signal(signal.SIGSTOP)
         try:
             await asyncio.gather(*(asyncio.to_thread(self._traced) for _ in range(3)))

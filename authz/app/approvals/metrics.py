@@ -80,6 +80,9 @@ class ApprovalMetrics(DeliveryMetrics):
         self.oldest.set(math.nan)  # 0 would be a request of 1970
         for lapse in Lapse:
             self._expired.labels(lapse.value)
+        for verdict in ("granted", "denied"):  # Prometheus sees no increase in a series that begins at 1
+            self._decided.labels(verdict)
+            self._time.labels(verdict)
         for refusal in Refusal:
             self._refused.labels(refusal.value)
 

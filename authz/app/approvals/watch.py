@@ -47,7 +47,8 @@ class Listener:
 class Watch:
     """Asks the store. `pending` hears how many requests wait, `expired` of each that nobody decided or used in time.
 
-    `oldest` hears when the one that has waited longest was filed (epoch seconds, NaN: none waits). All three are of the whole store: each replica hears of all. `busy` and `idle` are seconds between two questions.
+    `oldest` hears when the one that has waited longest was filed (epoch seconds, NaN: none waits). All three are of the
+    whole store: each replica hears of all. `busy` and `idle` are seconds between two questions.
     """
 
     def __init__(

@@ -24,16 +24,17 @@ def run(limit: int, command: Sequence[str]) -> int:
     except OSError as error:
         print(f"{command[0]}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
         return 127
-    said, complained = child.stdout, child.stderr
-    if said is None or complained is None:
-        raise AssertionError("both are pipes")
-    errors = threading.Thread(target=_pass_errors, args=(complained,), daemon=True)
-    errors.start()
-    whole = _pass_on(said, limit)
-    if not whole:
-        child.kill()
-    code = child.wait()
-    errors.join(timeout=1)
+    with child:
+        said, complained = child.stdout, child.stderr
+        if said is None or complained is None:
+            raise AssertionError("both are pipes")
+        errors = threading.Thread(target=_pass_errors, args=(complained,), daemon=True)
+        errors.start()
+        whole = _pass_on(said, limit)
+        if not whole:
+            child.kill()
+        code = child.wait()
+        errors.join(timeout=1)
     if whole:
         return code
     print(f"said more than {limit} bytes", file=sys.stderr)

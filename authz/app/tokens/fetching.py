@@ -101,6 +101,8 @@ class Fetcher:
 @contextlib.asynccontextmanager
 async def fetching(fetchers: Sequence[Fetcher]) -> AsyncIterator[None]:
     """Within, keys are kept up to date; begins once the first are there, or after a moment's patience."""
+    for one in fetchers:
+        one.tried.clear()
     tasks = [asyncio.create_task(one.run()) for one in fetchers]
     try:
         with contextlib.suppress(TimeoutError):

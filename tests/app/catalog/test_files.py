@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from authz.app.catalog.files import policy_of, write_whole
+from authz.app.catalog.files import all_catalogs, policy_of, read_catalog, write_whole
 from authz.errors import SettingsError
 
 
@@ -36,7 +36,22 @@ def test_what_no_reader_would_take_is_not_written(tmp_path: Path) -> None:
 
 
 def test_policy_tests_are_no_policies(tmp_path: Path) -> None:
-    (tmp_path / "x_test.yaml").write_text("version: 1\nserver: y\n")
-    assert policy_of(tmp_path, "y") is None
-    (tmp_path / "z.yaml").write_text("version: 1\nserver: y\n")
-    assert policy_of(tmp_path, "y") == tmp_path / "z.yaml"
+    (tmp_path / "x_test.yaml").write_text("version: 1\nserver: shop\n")
+    assert policy_of(tmp_path, "shop") is None
+    (tmp_path / "z.yaml").write_text("version: 1\nserver: shop\n")
+    assert policy_of(tmp_path, "shop") == tmp_path / "z.yaml"
+
+
+def test_a_catalogue_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "catalog").mkdir()
+    assert read_catalog(tmp_path, "x") is None
+    (tmp_path / "catalog" / "x.yaml").mkdir()
+    with pytest.raises(SettingsError, match=r"catalog/x\.yaml: cannot be read: is a directory"):
+        read_catalog(tmp_path, "x")
+
+
+def test_all_catalogues_are_found_those_of_teams_too(tmp_path: Path) -> None:
+    for folder in ("catalog", "hr/catalog"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "x.yaml").write_text("version: 1\n")
+    assert [one.server for one in all_catalogs(tmp_path)] == ["x", "hr/x"]

@@ -100,9 +100,12 @@ def test_where_there_is_no_newer_endpoint_the_older_transport_is_tried(tmp_path:
 
 
 def test_where_there_is_no_server_at_all_the_first_answer_is_told(tmp_path: Path) -> None:
-    with served(build().sse_app()) as port, pytest.raises(SettingsError, match="scan: http://127.0.0.1:.*/nowhere: "):
+    with (
+        served(build().sse_app()) as port,
+        pytest.raises(SettingsError, match=r"scan: http://127\.0\.0\.1:.*/nowhere: "),
+    ):
         scan(tmp_path, [f"http://127.0.0.1:{port}/nowhere"])
-    with pytest.raises(SettingsError, match="scan: http://127.0.0.1:1/mcp: "):
+    with pytest.raises(SettingsError, match=r"scan: http://127\.0\.0\.1:1/mcp: "):
         scan(tmp_path, ["http://127.0.0.1:1/mcp"])
 
 

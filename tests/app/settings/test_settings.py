@@ -93,7 +93,7 @@ SPELLINGS = {
     "tls_key": ("/run/tls/tls.key", "/run/tls/tls.key"),
     "tls_client_ca": ("/run/tls/ca.crt", "/run/tls/ca.crt"),
     "tls_min_version": ("1.2", '"1.2"'),
-    "callers": ("spiffe://td/envoy=a,b", "[spiffe://td/envoy=a,b]"),
+    "callers": ("spiffe://td/envoy=a,b", '["spiffe://td/envoy=a,b"]'),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
 }

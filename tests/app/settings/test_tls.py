@@ -39,8 +39,10 @@ def test_on_this_machine_nobody_needs_to_be_listed() -> None:
 
 def test_beyond_this_machine_somebody_must_be() -> None:
     assert problems(**FILES, listen=["127.0.0.1:1", "10.0.0.7:2", "[::]:3"]) == [
-        "callers: expected who may ask where others can connect (10.0.0.7:2, [::]:3), got none: whoever has a "
-        "certificate of that authority could forge checks"
+        (
+            "callers: expected who may ask where others can connect (10.0.0.7:2, [::]:3), got none: whoever has a "
+            "certificate of that authority could forge checks"
+        )
     ]
 
 
@@ -57,7 +59,7 @@ def test_what_does_not_go_together_is_refused() -> None:
     assert problems(callers=["envoy"]) == [
         "--callers: expected a SPIFFE id, one that ends in /*, or a subject such as CN=envoy, got 'envoy'"
     ]
-    assert problems(tls_min_version="1.1") == ["--tls-min-version: expected one of 1.3, 1.2, got '1.1'"]
+    assert problems(tls_min_version="1") == ["--tls-min-version: expected one of 1.3, 1.2, got '1'"]
 
 
 def test_a_variable_separates_callers_so_that_servers_and_subjects_keep_their_commas() -> None:

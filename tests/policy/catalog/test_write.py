@@ -50,9 +50,7 @@ def test_a_full_catalogue_comes_back() -> None:
     assert back(catalog) == catalog
 
 
-@given(
-    st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), min_size=1, max_size=80)
-)
+@given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), min_size=1, max_size=80))
 def test_any_visible_text_comes_back(text: str) -> None:
     text = text.strip() or "x"
     catalog = Catalog("x", tools={text: dataclasses.replace(TOOL, name=text, description=text, why=text)})

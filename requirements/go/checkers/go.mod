@@ -1,4 +1,4 @@
-module programs
+module checkers
 
 go 1.26.0
 

@@ -23,7 +23,7 @@ from authz.challenging import challenge_for
 from authz.conclude import Frame, conclude, least
 from authz.errors import ApprovalError, MalformedMessage, StoreError, TokenBusy, TokenRefused
 from authz.identity import Identities
-from authz.identity.callers import Callers
+from authz.identity.callers import Callers, is_certified
 from authz.mcp.challenge import Challenge
 from authz.mcp.exact import canonical_params
 from authz.mcp.message import BodyLimits, decode
@@ -411,6 +411,7 @@ class Engine:
                 http_method=request.method,
                 address=request.source_address,
                 peer=request.peer,
+                caller=request.caller if is_certified(request.caller) else "",
                 era=None if exchange is _NOTHING_READ else exchange.era,
                 version=exchange.version,
                 trace_id=exchange.trace_id,

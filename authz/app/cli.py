@@ -110,13 +110,16 @@ def serve(config: Path | None, flags: dict[str, Any]) -> None:
 @app.command("validate")
 def validate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="the directory of policy files")],
+    baseline: Annotated[str | None, typer.Option(metavar="DIR", help="the platform's own directory")] = None,
+    forbid: Annotated[list[str] | None, typer.Option(metavar="WORD", help="what teams may not say")] = None,
     config: ConfigOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Show every problem (exit 2) and warning (exit 1) of a directory of policies with its place."""
     from authz.app.commands import validate as command
 
-    raise typer.Exit(command.run(directory, _settings(config, {}), as_json=form is Format.JSON))
+    given = {"baseline": baseline, "forbid": forbid}
+    raise typer.Exit(command.run(directory, _settings(config, given), as_json=form is Format.JSON))
 
 
 @app.command("explain")

@@ -72,7 +72,7 @@ def loading() -> Iterator[None]:
 
 def load(settings: Settings) -> tuple[Loader, Loaded]:
     """The first load; raises PolicyError with every problem where the service must not start."""
-    loader = Loader(settings.policies, wiring.policy_context(settings), owners=owners_for_service())
+    loader = wiring.loader(settings, owners=owners_for_service())
     try:
         loaded = loader.first()
     except PolicyError as error:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from authz import __version__
 from authz.app.policies.reload import Loaded
+from authz.app.policies.standing import Standings
 from authz.errors import Problem
 
 
@@ -52,11 +53,13 @@ class ServiceState:
         self.draining = False
         self._loaded = loaded
         self._at = now
+        self._standings = Standings(loaded.policies, now=now)
 
     def loaded(self, loaded: Loaded, *, now: float) -> None:
         """Policies were loaded, or could not be and were kept, at `now` (epoch seconds)."""
         self._loaded = loaded
         self._at = now
+        self._standings.loaded(loaded.policies, now=now)
 
     def ready(self) -> tuple[bool, str]:
         """Whether calls should be sent here. What is degraded is still ready: the policies in force decide."""
@@ -91,6 +94,11 @@ class ServiceState:
             "problems": [_shown(problem) for problem in policies.problems],
             "warnings": [_shown(warning) for warning in policies.warnings],
         }
+
+    def files(self) -> Mapping[str, Any]:
+        """How each file stands, fit for JSON."""
+        revision = self._loaded.policies.revision
+        return {"revision": revision, "kept": self._loaded.kept, **self._standings.describe()}
 
 
 def _shown(problem: Problem) -> Mapping[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from authz.app.policies.reload import Loader
 from authz.app.settings.settings import Settings
 from authz.app.settings.tls import tls_files
 from authz.app.store.guarded import GuardedStore
@@ -35,7 +37,13 @@ def identities(settings: Settings, verifiers: Mapping[str, TokenVerifier] = NOTH
 def policy_context(settings: Settings) -> PolicyContext:
     """What bears on how policies are read."""
     select_by = tuple(way for way in Way if way in settings.select_by and way is not Way.EXTENSION)
-    return PolicyContext(identities(settings).claims, frozenset(settings.request_headers), select_by)
+    headers, forbid = frozenset(settings.request_headers), frozenset(settings.forbid)
+    return PolicyContext(identities(settings).claims, headers, select_by, forbid)
+
+
+def loader(settings: Settings, directory: Path | None = None, *, owners: frozenset[int] | None = None) -> Loader:
+    """What reads the policies: those of the settings, or `directory` in their place; `owners` as of `Loader`."""
+    return Loader(directory or settings.policies, policy_context(settings), owners=owners, platform=settings.baseline)
 
 
 def engine_settings(

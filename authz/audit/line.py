@@ -48,6 +48,7 @@ def encode(record: Record, redaction: Redaction = NO_VALUES) -> bytes:
         **_targets(decision),
         "principal": _principal(record.principal),
         "peer": clip(record.peer),
+        "caller": clip(record.caller),
         "address": clip(record.address),
         "session_sha256": hashlib.sha256(utf8(record.session)).hexdigest()[:16] if record.session else "",
         "http_method": clip(record.http_method),

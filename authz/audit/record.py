@@ -18,8 +18,9 @@ class Record(Struct, frozen=True, gc=False):
     which is written as a digest only, `peer` the identity of the connection, `request_id` the proxy's own id of the
     request (its access log has it too), `version` the protocol version. `body` is what the arguments were read from:
     it is digested off the path. `era` is None where nothing could be read; then the decision's `detail` is the kind of
-    the MalformedMessage, if that is why. `part` counts the parts of a batch from 0, `parts` is 1 for everything else. `selected_by` says
-    what chose the policy, "" where there was no choice.
+    the MalformedMessage, if that is why. `part` counts the parts of a batch from 0, `parts` is 1 for everything else.
+    `selected_by` says what chose the policy, "" where there was no choice; `caller` who asked for the check, "" without
+    a certificate.
     """
 
     time: float
@@ -40,6 +41,7 @@ class Record(Struct, frozen=True, gc=False):
     part: int = 0
     parts: int = 1
     selected_by: str = ""
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,11 @@ def parse_caller(text: str) -> AllowedCaller:
     return AllowedCaller(identity, servers)
 
 
+def is_certified(caller: str) -> bool:
+    """Whether `caller` is the name in a certificate, and no address and no unix socket."""
+    return "=" in caller or caller.startswith(_SCHEME)
+
+
 def _is_subject(text: str) -> bool:
     return text.isprintable() and _SUBJECT.fullmatch(text) is not None
 
@@ -85,6 +90,6 @@ class Callers:
 
     def may_ask(self, caller: str, server: str) -> bool:
         """Whether `caller` may ask about `server`. Of whoever has no certificate the socket's permissions judge."""
-        if not self.bound or ("=" not in caller and not caller.startswith(_SCHEME)):
+        if not self.bound or not is_certified(caller):
             return True
         return any(one.is_of(caller) and one.may_ask(server) for one in self._listed)

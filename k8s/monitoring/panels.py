@@ -407,6 +407,57 @@ APPROVALS = Row(
     ),
 )
 
+IDENTITY = Row(
+    "Identity and TLS",
+    (
+        Panel(
+            "Tokens",
+            "Verified (new), known from before (cached), refused by why, and those that nobody could verify then.",
+            Kind.LINES,
+            "reqps",
+            (
+                Query(_rate("mcp_authz_tokens_verified_total", _OURS, "source, how"), "{{source}}: {{how}}"),
+                Query(_rate("mcp_authz_tokens_refused_total", _OURS, "source, cause"), "{{source}}: {{cause}}"),
+                Query(_rate("mcp_authz_tokens_busy_total", _OURS, "source"), "{{source}}: not verified"),
+            ),
+            7,
+        ),
+        Panel(
+            "Age of the issuers' keys",
+            "They are fetched every five minutes, and those that are known go on to count.",
+            Kind.LINES,
+            "s",
+            (
+                Query(
+                    f"time() - mcp_authz_identity_keys_fetched_timestamp_seconds{{{_OURS}}}",
+                    "{{source}} at {{instance}}",
+                ),
+            ),
+            7,
+            1800,
+        ),
+        Panel(
+            "Certificates expire in",
+            "Of the listener and of the authorities that vouch for its callers.",
+            Kind.LINES,
+            "s",
+            (
+                Query(
+                    f"mcp_authz_tls_certificate_expiry_timestamp_seconds{{{_OURS}}} - time()",
+                    "{{file}} at {{instance}}",
+                ),
+            ),
+            6,
+        ),
+        _stat(
+            "Refused callers",
+            "Checks a second of callers that --callers does not list.",
+            "reqps",
+            _rate("mcp_authz_refused_callers_total", _OURS),
+        ),
+    ),
+)
+
 ENVOY = Row(
     "Envoy's side",
     (
@@ -500,4 +551,4 @@ PROCESS = Row(
     ),
 )
 
-ROWS = (OVERVIEW, LIMITS, REASONS, LATENCY, POLICIES, STORE, APPROVALS, ENVOY, PROCESS)
+ROWS = (OVERVIEW, LIMITS, REASONS, LATENCY, POLICIES, STORE, APPROVALS, IDENTITY, ENVOY, PROCESS)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -175,3 +176,22 @@ def test_validate_knows_the_identity_sources_of_a_settings_file(run, policies, t
     config.write_text("identity: [{name: corp, from: jwt_authn}]\n")
     assert run("validate", str(root))[0] == 2
     assert run("validate", "--config", str(config), str(root))[0] == 0
+
+
+def test_a_server_is_scanned_and_its_catalogue_shown(run, tmp_path):
+    listed = tmp_path / "listed.json"
+    listed.write_text(json.dumps({"tools": [{"name": "get_it", "inputSchema": {"type": "object"}}]}))
+    server = Path(__file__).parents[1] / "support" / "listing_server.py"
+    flags = ("--dir", str(tmp_path / "p"), "--server", "srv", "--source", "registry=none")
+    command = ("--", sys.executable, str(server), str(listed))
+    code, out, _ = run("scan", *flags, *command)
+    assert (code, "1 tool: 1 Read; risk 1 Low" in out) == (0, True)
+    assert run("scan", *flags, "--check", *command)[0] == 0
+    listed.write_text(json.dumps({"tools": []}))
+    code, out, err = run("scan", *flags, "--check", *command)
+    assert (code, out, err) == (1, "gone: tool get_it\n", "srv: 1 change since it was catalogued\n")
+    code, out, _ = run("catalog", "show", "srv", "get_it", "--policies", str(tmp_path / "p"))
+    assert (code, out.startswith("get_it of Listing Server\n")) == (0, True)
+    assert run("catalog", "show", "srv", "--policies", str(tmp_path))[2].startswith(
+        f"{tmp_path}: no catalogue of 'srv'"
+    )

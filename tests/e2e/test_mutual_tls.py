@@ -8,6 +8,8 @@ import re
 import socket
 import ssl
 import threading
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,9 +134,15 @@ def call(port: int) -> tuple[int, dict[str, Any]]:
 
 
 def audited(children: Children, server: str) -> dict[str, Any]:
-    """The last record of `server`."""
-    lines = [json.loads(line) for line in (children.directory / "audit").read_text().splitlines()]
-    return [line for line in lines if line["server"] == server][-1]
+    """The last record of `server`, once it is written."""
+    path = children.directory / "audit"
+    for _ in range(100):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        found = [line for line in lines if line["server"] == server]
+        if found:
+            return found[-1]
+        time.sleep(0.05)
+    raise AssertionError(f"no record of {server}")
 
 
 def metric(service: stack.Service, name: str) -> float:
@@ -154,7 +162,7 @@ def test_a_listed_proxy_asks_about_its_servers_and_no_other(
     assert answer["result"]["isError"] is True
     assert answer["result"]["content"][0]["text"].startswith("Denied: no policy governs this server.")
     record = audited(children, "shop")
-    assert (record["reason"], record["rule"]) == ("no_policy", "callers")
+    assert (record["reason"], record["rule"], record["caller"]) == ("no_policy", "callers", PROXY)
 
 
 def test_a_proxy_that_is_not_listed_lets_nothing_through(

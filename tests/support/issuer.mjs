@@ -1,10 +1,11 @@
 // A real OpenID Connect provider on a loopback port, which does what it is told on standard input, one word a line:
-// rotate (a new key beside the last), revoke (only the newest), brief (tokens for a second), and how its key set
-// answers: ok, error, slow, garbage, redirect, empty. Says its port on standard output, then `done` after each word.
+// rotate (a new key beside the last), revoke (only the newest), brief and lasting (tokens for a second, or for
+// long), and how its key set answers: ok, error, slow, garbage, redirect, empty. Says its port on standard output, then `done` after each word.
 import http from "node:http";
 import { generateKeyPairSync } from "node:crypto";
 import { createInterface } from "node:readline";
 
+console.info = console.error; // the provider's notices; standard output is ours
 const { default: Provider } = await import(process.env.OIDC_PROVIDER);
 const [alg, ...clients] = process.argv.slice(2);
 let keys = [];
@@ -66,7 +67,7 @@ server.listen(Number(process.env.ISSUER_PORT ?? 0), "127.0.0.1", () => {
   createInterface({ input: process.stdin }).on("line", (word) => {
     if (word === "rotate") keys = [make(), keys[0]];
     else if (word === "revoke") keys = [keys[0]];
-    else if (word === "brief") seconds = 1;
+    else if (word === "brief" || word === "lasting") seconds = word === "brief" ? 1 : 600;
     else mode = word;
     if (word === "rotate" || word === "revoke") provide(issuer);
     console.log("done");

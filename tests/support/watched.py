@@ -22,6 +22,8 @@ from typing import Any
 
 import httpx2
 import yaml
+from authority import Authority, write
+from tokens import ISSUER, RSA, claims, key_set, token
 from upstream import Upstream
 from valkey_server import ValkeyServer, free_port
 
@@ -39,6 +41,9 @@ server: demo
 shadow: true
 default: deny
 tools: {delete_cache: allow, set_value: allow, start_import_job: allow}
+"""
+IDENTITY = """identity:
+- {{name: corp, from: jwt, issuer: "{issuer}", audience: "https://mcp.example/{{server}}", jwks: "{keys}"}}
 """
 BROKEN = "version: 1\nserver: billing\ntools: {pay: alow}\n"
 
@@ -132,11 +137,15 @@ class Watched:
                 await web.post(f"/requests/{request['id']}/approve", json={"comment": "seen"})
 
     def _traced(self) -> None:
-        """A call that carries a trace, twice: one that is denied, and one that cannot be read."""
+        """Calls that carry a trace and a token: one that is denied, and one that cannot be read."""
         headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "mcp-protocol-version": calls.LEGACY}
+        now = time.time()
+        good = token(claims(aud="https://mcp.example/demo", iat=now, exp=now + 300))
+        late = token(claims(aud="https://mcp.example/demo", iat=now - 900, exp=now - 600))
         call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete_cache", "arguments": {}}}
-        for body in (json.dumps(call).encode(), b'{"jsonrpc": "2.0", "id": 1, "id": 2, "method": "ping"}'):
-            calls.post(self.envoy.ports["mcp"], body, headers)
+        text = json.dumps(call).encode()
+        for shown, body in ((good, text), (late, text), (good, text.replace(b'"id"', b'"id": 7, "id"'))):
+            calls.post(self.envoy.ports["mcp"], body, {**headers, "authorization": f"Bearer {shown}"})
 
     async def _knock(self) -> None:
         """Somebody whom the approvals page does not know."""
@@ -174,9 +183,15 @@ def watching() -> Iterator[Watched]:
         (policies / "demo-next.yaml").write_text(SHADOW)
         audit, approvers = Path(name) / "audit.jsonl", Path(name) / "approvers.yaml"
         token = enrol(approvers, "carol", ["payments"], "")
+        files = write(Path(name) / "tls", Authority().pair("mcp-authz"), Authority().cert)
+        tls = [part for option, path in files.items() for part in (f"--{option.replace('_', '-')}", str(path))]
+        keys, settings = Path(name) / "keys.json", Path(name) / "settings.yaml"
+        keys.write_bytes(key_set(RSA))
+        settings.write_text(IDENTITY.format(issuer=ISSUER, keys=keys))
         service = stack.start_service(
             children,
             policies,
+            *("--config", str(settings), "--listen", f"{stack.LOOPBACK}:0", *tls, "--callers", "CN=envoy"),
             *("--audit", str(audit), "--state", store.url, "--approvals", f"{stack.LOOPBACK}:0"),
             *("--approvers", str(approvers), "--approve-unidentified", "--webhook-format", "slack"),
             *("--webhook-url", f"http://{stack.LOOPBACK}:{webhook.port}/hook"),

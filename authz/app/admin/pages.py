@@ -20,7 +20,8 @@ from authz.app.admin.metadata import ResourceMetadata
 _log = logging.getLogger("mcp_authz.admin")
 
 _LIMITS, _RESET = "/api/limits", "/api/limits/reset"
-_PATHS = ("/livez", "/metrics", "/policy", "/readyz")
+_FILES = "/api/policies"
+_PATHS = (_FILES, "/livez", "/metrics", "/policy", "/readyz")
 
 
 class State(Protocol):
@@ -32,6 +33,10 @@ class State(Protocol):
 
     def describe(self) -> Mapping[str, Any]:
         """Servers, revision and problems, fit for JSON."""
+        ...
+
+    def files(self) -> Mapping[str, Any]:
+        """How each policy file stands, fit for JSON."""
         ...
 
 
@@ -86,8 +91,8 @@ class Pages:
             return await self._limits.reset(request)
         if path == "/metrics":
             return await self._metrics(request)
-        if path == "/policy":
-            state = self._state.describe()
+        if path in ("/policy", _FILES):
+            state = self._state.files() if path == _FILES else self._state.describe()
             return Answer(200, await self._in_thread(lambda: _json(state)), "application/json")
         if path == "/livez":
             return Answer(200, b"alive\n")  # the event loop turns, which is all that a restart could mend

@@ -18,18 +18,32 @@ from authz.policy.catalog.write import write_catalog
 
 MAX_NAME = 8_192  # characters of a URI; what is longer is governed by no rule
 _MAX_SCHEMA = 65_536  # characters of a schema's Python text: beyond it nobody reviews it
+_MAX_SCHEMAS = 640_000  # of all together: a catalogue has at most 1 MiB, and descriptions need room too
 
 
 def catalogue(found: Found, server: str, source: Mapping[str, str]) -> tuple[Catalog, tuple[str, ...]]:
     """The catalogue of `server`, and notes on what is not in it and why."""
     notes = [*found.notes]
     hints = (server, found.name, found.title, *source.values())
-    tools = {}
+    tools: dict[str, CatalogTool] = {}
+    left = _MAX_SCHEMAS
     for definition in found.tools:
         if is_doubtful(definition.name) or _is_hidden(definition.name) or definition.name in tools:
             notes.append(f"tool {visible(definition.name, 128)!r}: left out, its name is doubtful or there twice")
             continue
-        tools[definition.name] = _tool(definition, hints, notes)
+        tool = _tool(definition, hints)
+        size = len(repr(tool.input_schema))
+        if size > _MAX_SCHEMA:
+            problem = f"it has more than {_MAX_SCHEMA} characters"
+        elif size > left:
+            problem = f"with those before it, it would make more than {_MAX_SCHEMAS} characters"
+        else:
+            problem = _problem(tool)
+            left -= size
+        if problem:
+            notes.append(f"tool {tool.name!r}: its input schema is left out, {problem}")
+            tool = dataclasses.replace(tool, input_schema=None, annotations=_hints(tool.annotations))
+        tools[definition.name] = tool
     catalog = Catalog(
         server=server,
         title=visible(found.title or found.name, 256),
@@ -54,10 +68,10 @@ def described(definition: Definition) -> Definition:
     )
 
 
-def _tool(definition: Definition, hints: Sequence[str], notes: list[str]) -> CatalogTool:
+def _tool(definition: Definition, hints: Sequence[str]) -> CatalogTool:
     seen = described(definition)
     judged = classify(seen, hints)
-    tool = CatalogTool(
+    return CatalogTool(
         name=seen.name,
         categories=judged.categories,
         risk=judged.risk,
@@ -71,11 +85,6 @@ def _tool(definition: Definition, hints: Sequence[str], notes: list[str]) -> Cat
         digest=digest_of(definition),
         recommended=recommend(judged.categories, judged.risk),
     )
-    problem = _problem(tool)
-    if problem:
-        notes.append(f"tool {tool.name!r}: its input schema is left out, {problem}")
-        tool = dataclasses.replace(tool, input_schema=None, annotations=_hints(tool.annotations))
-    return tool
 
 
 def _is_hidden(name: str) -> bool:
@@ -89,8 +98,6 @@ def _hints(annotations: Mapping[str, object]) -> Mapping[str, object]:
 
 def _problem(tool: CatalogTool) -> str:
     """Why the file could not hold the tool as it is; "" where it can: it is written and read back."""
-    if len(repr(tool.input_schema)) > _MAX_SCHEMA:
-        return f"it has more than {_MAX_SCHEMA} characters"
     try:
         back = parse_catalog(write_catalog(Catalog("x", tools={tool.name: tool})).encode(), "catalog/x.yaml")
     except PolicyError as error:

@@ -23,7 +23,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from authz.errors import SettingsError
 
-MAX_BYTES = 32 << 20  # what a server may say in all; the largest of those known say 1 MiB
+MAX_BYTES = 8 << 20  # what a server may say in all; the largest of those known say a quarter of a MiB
 _OLD_TRANSPORT = frozenset((400, 404, 405))  # MCP 2025-11-25, transports, "Backwards Compatibility"
 
 

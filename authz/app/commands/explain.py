@@ -17,7 +17,6 @@ from authz.app.callers import believing
 from authz.app.commands.explain_data import as_data
 from authz.app.commands.question import Question
 from authz.app.phrases import counted
-from authz.app.policies.reload import Loader
 from authz.app.settings.settings import Settings
 from authz.engine import Engine, Explanation
 from authz.model import (
@@ -42,7 +41,7 @@ __all__ = ["Question", "run", "section", "tried"]
 def run(question: Question, settings: Settings, *, as_json: bool) -> int:
     """0 if the call is allowed, 1 if it is denied; mistakes raise AuthzError. Counts nothing and writes nothing."""
     request = question.request(wiring.identities(settings))
-    policies = Loader(settings.policies, wiring.policy_context(settings)).first().policies
+    policies = wiring.loader(settings).first().policies
     for problem in policies.problems:
         print(problem, file=sys.stderr)
     _say_what_is_known(request, policies)

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 from authz.app.phrases import counted
-from authz.app.policies.reload import Loader
 from authz.app.settings.settings import Settings
-from authz.app.wiring import policy_context
+from authz.app.wiring import loader
 from authz.errors import PolicyError, Problem
 
 
@@ -23,7 +22,7 @@ def run(directory: Path, settings: Settings, *, as_json: bool) -> int:
     warnings: tuple[Problem, ...] = ()
     revision, files = "", 0
     try:
-        policies = Loader(directory, policy_context(settings)).first().policies
+        policies = loader(settings, directory).first().policies
     except PolicyError as error:
         problems = error.problems
     else:

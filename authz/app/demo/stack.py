@@ -155,7 +155,8 @@ def start_envoy(
     child.until(lambda: get(_port(address.read_text()), "/ready") == (200, b"LIVE\n"))
     admin = _port(address.read_text())
     statuses = json.loads(get(admin, "/listeners?format=json")[1])["listener_statuses"]
-    ports = {status["name"]: status["local_address"]["socket_address"]["port_value"] for status in statuses}
+    places = {status["name"]: status["local_address"].get("socket_address") for status in statuses}
+    ports = {name: place["port_value"] for name, place in places.items() if place}  # internal listeners have none
     return Envoy(child, admin, ports)
 
 

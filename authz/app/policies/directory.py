@@ -32,12 +32,13 @@ class Directory:
 
     `files` holds content by name relative to the directory (`TEAM/server.yaml`), catalogues among them. `refused` are
     files that are there but may not be used, with the problem; `warnings` tell of what a person may have meant to be a
-    policy.
+    policy. `not_taken` tells of files that another of the same name stands for.
     """
 
     files: Mapping[str, bytes]
     refused: Mapping[str, Problem]
     warnings: tuple[Problem, ...] = ()
+    not_taken: tuple[Problem, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -20,9 +20,10 @@ from authz.app.phrases import reason
 from authz.app.policies.ahead import reading_ahead
 from authz.app.policies.beside import beside
 from authz.app.policies.directory import YOUNG, Directory, Known, Stamp, read_directory, stamp
+from authz.app.policies.platform import combined
 from authz.errors import PolicyError, Problem
 from authz.policy.catalog.load import is_catalog
-from authz.policy.compile.file import PolicyContext
+from authz.policy.compile.file import PolicyContext, is_baseline
 from authz.policy.compile.policies import compile_policies
 from authz.policy.selection import PolicySet
 from authz.policy.text.source import Source, digest_of
@@ -58,10 +59,22 @@ class LoadObserver(Protocol):
 
 
 class Loader:
-    """Reads and compiles one directory; remembers what its files held, and how they looked."""
+    """Reads and compiles one directory; remembers what its files held, and how they looked.
 
-    def __init__(self, root: Path, context: PolicyContext, *, owners: frozenset[int] | None = None) -> None:
+    With `platform`, a directory of the platform's own, both are one (`platform.combined`).
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        context: PolicyContext,
+        *,
+        owners: frozenset[int] | None = None,
+        platform: Path | None = None,
+    ) -> None:
         self.root = root
+        self._platform = platform
+        self._known_platform = Known(_YOUNG_NS)
         self._context = context
         self._owners = owners
         self._stamp: Stamp = ()
@@ -74,10 +87,11 @@ class Loader:
         try:
             directory = self._read()
         except NotADirectoryError as error:
-            text = f"expected a directory, such as {self.root.parent}, got a file"
-            raise PolicyError([self._problem(text)]) from error
+            place = Path(error.filename)
+            text = f"expected a directory, such as {place.parent}, got a file"
+            raise PolicyError([Problem(str(place), 0, 0, "", text)]) from error
         except OSError as error:
-            raise PolicyError([self._problem(f"cannot be read: {reason(error)}")]) from error
+            raise PolicyError([self._unread(error)]) from error
         if directory.empty:
             raise PolicyError([self._problem(_EMPTY), *directory.warnings])
         policies = compile_directory(directory, self._context)
@@ -99,8 +113,7 @@ class Loader:
         except OSError as error:
             # The next look differs from this, so that the directory is read as soon as it is there again.
             self._stamp, self._digest = (), b""
-            why = f"cannot be read: {reason(error)}"
-            return keep(why, (self._problem(why),))
+            return keep(f"cannot be read: {reason(error)}", (self._unread(error),))
         if self._digest == before:
             return None
         if directory.empty:
@@ -113,7 +126,7 @@ class Loader:
     def changed(self) -> bool:
         """Whether the directory may differ from what was loaded last; costs a stat for each file."""
         try:
-            now = stamp(self.root)
+            now = self._look()
         except OSError:
             return self._stamp != ()
         return now != self._stamp or (bool(now) and time.time_ns() - max(seen[4] for seen in now) < _YOUNG_NS)
@@ -121,9 +134,16 @@ class Loader:
     def looks(self) -> Stamp:
         """How the files look now; empty where they cannot be looked at."""
         try:
-            return stamp(self.root)
+            return self._look()
         except OSError:
             return ()
+
+    def _look(self) -> Stamp:
+        return stamp(self.root) + (stamp(self._platform) if self._platform else ())
+
+    def _unread(self, error: OSError) -> Problem:
+        """The problem of a directory that cannot be read."""
+        return Problem(str(error.filename or self.root), 0, 0, "", f"cannot be read: {reason(error)}")
 
     def _problem(self, text: str) -> Problem:
         return Problem(str(self.root), 0, 0, "", text)
@@ -131,9 +151,12 @@ class Loader:
     def _read(self) -> Directory:
         # A ConfigMap may be swapped while it is read: half of the old and half of the new is neither.
         for _ in range(3):
-            before = stamp(self.root)
+            before = self._look()
             directory = read_directory(self.root, owners=self._owners, known=self._known)
-            if stamp(self.root) == before:
+            if self._platform:
+                own = read_directory(self._platform, owners=self._owners, known=self._known_platform)
+                directory = combined(directory, own)
+            if self._look() == before:
                 break
         self._stamp, self._digest = before, _digest(directory)
         return directory
@@ -262,8 +285,10 @@ def compile_directory(directory: Directory, context: PolicyContext, previous: Po
     problems = [problem for problem in policies.problems if problem.file not in directory.refused]
     return replace(
         policies,
-        problems=tuple(sorted([*problems, *directory.refused.values()])),
+        problems=tuple(sorted([*problems, *directory.refused.values(), *directory.not_taken])),
         warnings=tuple(sorted([*policies.warnings, *directory.warnings])),
+        # A start would be without what somebody wrote for all servers; later it is a team's mistake, and nobody else's.
+        fatal=policies.fatal or (previous is None and any(is_baseline(one.file) for one in directory.not_taken)),
     )
 
 
@@ -285,6 +310,6 @@ def _digest(directory: Directory) -> bytes:
     digest = hashlib.sha256()
     for name, content in sorted(directory.files.items()):
         digest.update(f"{len(name)} {name} {digest_of(content)}".encode())
-    for problem in (*directory.refused.values(), *directory.warnings):
+    for problem in (*directory.refused.values(), *directory.warnings, *directory.not_taken):
         digest.update(b"\0" + str(problem).encode())
     return digest.digest()

@@ -19,6 +19,7 @@ from authz.app.store.address import MEMORY, StateAddress
 from authz.identity import IdentitySource
 from authz.identity.callers import AllowedCaller
 from authz.model import Disclose
+from authz.policy.compile.caps import Cap
 from authz.policy.matching import Way
 
 VARIABLE_PREFIX = "MCP_AUTHZ_"
@@ -80,6 +81,24 @@ class Settings:
 
     policies: Path = field(
         default=Path(), metadata=_about(values.PATH, "the directory of policy files", shown=REQUIRED)
+    )
+    baseline: Path | None = field(
+        default=None,
+        metadata=_about(
+            values.PATH,
+            "the platform's own directory: the only one whose baselines count then; its other policies are defaults, "
+            "each for as long as `policies` has no file of that name",
+            shown="baselines in `policies` count",
+        ),
+    )
+    forbid: tuple[Cap, ...] = field(
+        default=(),
+        metadata=_about(
+            values.one_of(tuple(Cap), Cap),
+            "what policies in a folder of a team may not say; may be repeated",
+            many=True,
+            shown="nothing",
+        ),
     )
     listen: tuple[Address, ...] = field(
         default=(),

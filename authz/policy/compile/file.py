@@ -12,6 +12,7 @@ from authz.model import TargetKind
 from authz.policy.arguments.check import inspect_definitions
 from authz.policy.catalog.files import NO_CATALOGS, CatalogFile
 from authz.policy.compile.approvals import ApprovalCompiler
+from authz.policy.compile.caps import Cap, exceeded
 from authz.policy.compile.catalog_use import CatalogUse
 from authz.policy.compile.catalogued import CATEGORIES, Catalogued
 from authz.policy.compile.findings import Findings
@@ -43,17 +44,19 @@ class PolicyContext:
 
     `claims` has, for each identity source by name, the types of the claims that it declares; the first source is the
     default. `request_headers` are the headers that conditions may read, `select_by` what of `match`
-    chooses a request's policy, in the order in which it is looked at.
+    chooses a request's policy, in the order in which it is looked at. `forbid` is what files in a team's folder may
+    not say.
     """
 
     claims: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {"default": {}})
     request_headers: frozenset[str] = frozenset()
     select_by: tuple[Way, ...] = ()
+    forbid: frozenset[Cap] = frozenset()
 
 
 def broken_file(file: str, text: bytes, *problems: Problem) -> Compiled:
     """What a file is of which nothing can be used; its server is known by its place alone."""
-    return Compiled(file, digest_of(text), _server_name(file, None), None, problems, baseline=_is_baseline(file))
+    return Compiled(file, digest_of(text), _server_name(file, None), None, problems, baseline=is_baseline(file))
 
 
 def compile_file(
@@ -85,7 +88,8 @@ def compile_document(
     return _FileCompiler(document, digest, context, misshapen, catalogs).compile()
 
 
-def _is_baseline(file: str) -> bool:
+def is_baseline(file: str) -> bool:
+    """Whether `file`, a place relative to the directory, governs every server."""
     # Only in the directory itself: what a team writes must not stop all others (policies/README.md 10).
     return "/" not in file and file.startswith(_BASELINE)
 
@@ -113,7 +117,7 @@ class _FileCompiler:
         self._file = document.file
         self._digest = digest
         self._context = context
-        self._baseline = _is_baseline(self._file)
+        self._baseline = is_baseline(self._file)
         self._findings = Findings(document, misshapen)
         # Of a key that is there twice, nobody can say which was meant.
         self._shadow = self._clear("shadow") is True
@@ -259,6 +263,9 @@ class _FileCompiler:
         elif given == EVERY_SERVER:
             text = "only files named baseline*.yaml, in the directory itself, may govern every server ('*')"
             self._findings.problem(("server",), text)
+        if "/" in self._file:
+            for path, refusal in exceeded(self._context.forbid, self._raw):
+                self._findings.problem(path, refusal)
         if self._identity and self._identity not in self._context.claims:
             names = ", ".join(self._context.claims)
             text = f"expected one of the identity sources {names}, got {self._identity!r}"

@@ -125,7 +125,7 @@ async def test_browsers_are_told_not_to_guess_or_keep(admin: Admin) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/debug/pprof", "/%6detrics", "//metrics", "http://a/metrics"])
 async def test_an_unknown_path_is_not_found_and_the_known_ones_are_told(admin: Admin, path: str) -> None:
-    assert (await admin.ask(path))[::2] == (404, b"expected one of /livez, /metrics, /policy, /readyz\n")
+    assert (await admin.ask(path))[::2] == (404, b"expected one of /api/policies, /livez, /metrics, /policy, /readyz\n")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get"])

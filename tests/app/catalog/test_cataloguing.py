@@ -89,3 +89,16 @@ def test_prompts_and_resources_are_kept_by_their_names() -> None:
         "prompt ''",
         "resource 'file",
     ]
+
+
+def test_schemas_beyond_what_one_file_holds_are_left_out_and_told() -> None:
+    tools = [
+        Definition(f"get_{n}", input_schema={"type": "object", "description": "x" * 16_000, "title": "y" * 16_000})
+        for n in range(21)
+    ]
+    catalog, notes = catalogue(Found(tools=tools), "x", {})
+    assert [tool.input_schema is None for tool in catalog.tools.values()] == [False] * 19 + [True] * 2
+    assert notes == tuple(
+        f"tool 'get_{n}': its input schema is left out, with those before it, it would make more than 640000 characters"
+        for n in (19, 20)
+    )

@@ -45,6 +45,8 @@ def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(config):
 # Another spelling than the default for each setting that a flag can give: as text, and as the file writes it.
 SPELLINGS = {
     "policies": ("/etc/policies", "/etc/policies"),
+    "baseline": ("/etc/platform", "/etc/platform"),
+    "forbid": ("shadow", "[shadow]"),
     "listen": ("unix:/run/authz.sock", "[unix:/run/authz.sock]"),
     "admin": ("127.0.0.1:9000", "127.0.0.1:9000"),
     "state": ("valkeys://authz@db:7000/1", "valkeys://authz@db:7000/1"),

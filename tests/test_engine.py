@@ -14,6 +14,7 @@ from authz.audit import AuditSink, Record
 from authz.engine import Engine, EngineSettings
 from authz.errors import MalformedMessage, StoreError
 from authz.identity import Identities, IdentitySource, SourceKind
+from authz.identity.callers import Callers, parse_caller
 from authz.mcp.reply import ReplyStyle
 from authz.model import Charge, Discharge, Disclose, Effect, HttpRequest, Reason, Reply
 from authz.policy.compile.file import PolicyContext
@@ -402,3 +403,41 @@ async def test_where_bodies_come_as_text_an_exclamation_mark_in_a_constrained_ar
     assert not (await decider.check(replace(asked, body_is_text=True))).allowed
     free = call("typed", {"key": "app:wow", "note": "wow!"})
     assert (await decider.check(replace(free, body_is_text=True))).allowed
+
+
+# ------------------------------------------------------------------------------------------------- who asks for a check
+
+
+@pytest.mark.parametrize(
+    ("caller", "reason", "named"),
+    [
+        ("spiffe://td/ns/demo/sa/proxy", Reason.ALLOWED, True),
+        ("spiffe://td/ns/other/sa/proxy", Reason.NO_POLICY, True),
+        ("CN=envoy", Reason.ALLOWED, True),
+        ("CN=stranger", Reason.NO_POLICY, True),
+        ("unix", Reason.ALLOWED, False),
+        ("127.0.0.1", Reason.ALLOWED, False),
+    ],
+)
+async def test_a_proxy_that_is_bound_to_servers_has_no_policy_of_another(
+    caller: str, reason: Reason, named: bool
+) -> None:
+    sink = Sink()
+    listed = ("spiffe://td/ns/demo/*=demo", "spiffe://td/ns/other/*=other,team/*", "CN=envoy")
+    settings = EngineSettings(callers=Callers([parse_caller(one) for one in listed]))
+    reply = await engine([sink], settings=settings).check(call("get", caller=caller))
+    assert reply.allowed is (reason is Reason.ALLOWED)
+    record = sink.records[0]
+    assert (record.decision.reason, record.decision.server) == (reason, "demo")
+    assert record.decision.rule == ("callers" if reason is Reason.NO_POLICY else "tools.get")
+    assert record.caller == (caller if named else "")
+
+
+async def test_a_denial_of_a_bound_proxy_charges_nothing() -> None:
+    listed = Callers([parse_caller('"CN=other"=x'), parse_caller("CN=envoy")])
+    limited = "version: 1\nserver: demo\ntools: {get: {action: allow, rate_limit: {max: 1, window: 60, per: server}}}\n"
+    decider = engine(settings=EngineSettings(callers=listed), demo=limited)
+    for _ in range(3):
+        assert not (await decider.check(call("get", caller="CN=other"))).allowed
+    assert (await decider.check(call("get", caller="CN=envoy"))).allowed
+    assert not (await decider.check(call("get", caller="CN=envoy"))).allowed

@@ -68,7 +68,7 @@ def believing(sources: Sequence[IdentitySource]) -> Mapping[str, TokenVerifier]:
 
 class _Believing:
     def verify(self, token: str, audience: str, sender: str, now: float) -> JsonObject:
-        """The claims."""
+        """The claims, whoever they are for and however old they are."""
         claims: JsonObject = json.loads(base64.urlsafe_b64decode(token))
         return claims
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeAlias
@@ -14,17 +15,12 @@ import grpc.aio  # type: ignore[import-untyped]
 
 from authz.envoy.limits import Limits
 from authz.envoy.material import Material
-from authz.envoy.peer import UNIX, caller_of, certified
+from authz.envoy.peer import NOBODY, UNIX, caller_of, certified
 from authz.envoy.service import EXITS, Methods, Stream, Unary
-from authz.envoy.tls import Listener, Tls
+from authz.envoy.tls import AGE, Listener, Tls, is_over
 
 _log = logging.getLogger(__name__)
 
-
-# A connection by TLS is asked to end after this, calls and all, and begun anew: a certificate that has expired or whose
-# authority is no longer trusted counts for that long at most. gRPC adds or takes a tenth, so that they do not come at
-# once, and ends none of them while calls are in flight.
-_AGE = 3_600_000  # milliseconds; a mesh's certificates are good for a day
 
 # Who asks, from the context of a call.
 Naming: TypeAlias = Callable[[Any], str]
@@ -33,7 +29,7 @@ Naming: TypeAlias = Callable[[Any], str]
 def options(limits: Limits, *, tls: bool = False) -> list[tuple[str, int]]:
     """The channel arguments of the server; names are those of grpc_types.h."""
     return [
-        *([("grpc.max_connection_age_ms", _AGE)] if tls else []),
+        *([("grpc.max_connection_age_ms", AGE)] if tls else []),
         ("grpc.max_receive_message_length", limits.message),
         ("grpc.max_concurrent_streams", limits.streams),
         ("grpc.max_metadata_size", limits.metadata),
@@ -102,7 +98,10 @@ def _by_address(context: Any) -> str:
 def _by_certificate(tls: Tls) -> Naming:
     def name(context: Any) -> str:
         by_address = caller_of(context.peer())
-        return by_address if by_address == UNIX else certified(context.auth_context(), tls.versions)
+        if by_address == UNIX:
+            return UNIX
+        properties = context.auth_context()
+        return NOBODY if is_over(properties, time.time()) else certified(properties, tls.versions)
 
     return name
 

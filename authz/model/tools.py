@@ -29,6 +29,10 @@ class InputSchema(Protocol):
         """None if `arguments` fit and have no member that the schema does not name, else why not. Never raises."""
         ...
 
+    def doubt(self, arguments: Mapping[str, Any]) -> Unfit | None:
+        """The same for fitting arguments in which a `!` may stand for something else. Never raises."""
+        ...
+
 
 class KnownTool(Struct, frozen=True, gc=False):
     """What is known of one tool: its categories (at least one), its risk, and its annotations with every hint."""

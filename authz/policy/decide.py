@@ -162,6 +162,8 @@ def _strictly(name: str, call: Call, trace: Trace) -> Evaluation | None:
         detail = "args: nothing: the catalogue has no input schema of this tool"
     else:
         violation = tool.schema.check(call.message.arguments)
+        if violation is None and call.message.doubtful_text:
+            violation = tool.schema.doubt(call.message.arguments)
         if violation is None:
             trace(f"{name}.strict_arguments", "held")
             return None

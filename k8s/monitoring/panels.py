@@ -497,7 +497,8 @@ ENVOY = Row(
             tuple(
                 Query(_rate(f"envoy_cluster_upstream_{name}", _CLUSTER), label)
                 for name, label in (
-                    ("rq_timeout", "timeouts"),
+                    ("rq_per_try_timeout", "timeouts"),  # so called where the filter has a retry policy
+                    ("rq_timeout", "timeouts without a retry policy"),
                     ("rq_retry", "retries"),
                     ("rq_pending_overflow", "refused by the circuit breaker"),
                     ("cx_connect_fail", "failed connections"),

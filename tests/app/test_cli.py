@@ -139,6 +139,20 @@ def test_validate_shows_every_problem_in_the_words_of_the_log(run, policies):
     assert err == "2 problems, 1 warning\n"
 
 
+def test_validate_knows_the_platforms_folder_and_what_it_forbids(run, policies, tmp_path):
+    own = tmp_path / "platform"
+    own.mkdir()
+    (own / "baseline.yaml").write_text('version: 1\nserver: "*"\n')
+    root = policies({"baseline.yaml": 'version: 1\nserver: "*"\n', "a/bank.yaml": "version: 1\nshadow: true\n"})
+    code, out, _ = run("validate", str(root), "--baseline", str(own), "--forbid", "shadow")
+    assert code == 2
+    assert out.splitlines()[:2] == [
+        "a/bank.yaml:2:1: shadow: the platform does not let teams say this (--forbid shadow)",
+        "baseline.yaml: is not in force: baselines are read from the platform's own folder only (--baseline)",
+    ]
+    assert run("validate", str(root))[0] < 2
+
+
 def test_validate_gives_1_for_warnings_alone(run, policies):
     assert run("validate", str(policies({"bank.yaml": GOOD, "x.yml": GOOD})))[0] == 1
 

@@ -44,6 +44,24 @@ def test_a_shared_store_that_is_away_degrades_the_service_and_is_told(policies):
     assert state.ready()[1].startswith("ready, revision ")
 
 
+def test_an_issuer_without_keys_degrades_the_service_and_is_told(policies):
+    @dataclass
+    class Health:
+        problem: str
+
+        def describe(self):
+            return {"corp": {"keys": 0, "problem": "connection refused"}}
+
+    health = Health("identity corp: no keys are known: connection refused")
+    state = ServiceState(load(policies({"bank.yaml": GOOD})), None, health, now=0.0)
+    state.serving = True
+    assert state.ready()[0]
+    assert state.ready()[1].splitlines()[1:] == [health.problem]
+    assert state.describe()["identity"] == health.describe()
+    health.problem = ""
+    assert state.ready()[1].startswith("ready, revision ")
+
+
 def test_everything_that_is_in_force_or_broken_is_described_as_json(policies):
     files = {
         "bank.yaml": GOOD,
@@ -66,3 +84,16 @@ def test_everything_that_is_in_force_or_broken_is_described_as_json(policies):
     assert (described["degraded"], described["kept"]) == (True, "")
     assert {problem["file"] for problem in described["problems"]} == {"team/shop.yaml"}
     assert {warning["file"] for warning in described["warnings"]} >= {"x.yml"}
+
+
+def test_how_each_file_stands_follows_the_loads(policies):
+    loaded = load(policies({"bank.yaml": GOOD, "team/shop.yaml": "version: 2\n"}))
+    state = ServiceState(loaded, now=0.0)
+    state.loaded(loaded, now=60.0)
+    told = json.loads(json.dumps(state.files()))
+    assert (told["revision"], told["kept"], told["others"]) == (loaded.policies.revision, "", {})
+    assert {file: one["state"] for file, one in told["files"].items()} == {
+        "bank.yaml": "accepted",
+        "team/shop.yaml": "refused",
+    }
+    assert {one["since"] for one in told["files"].values()} == {"1970-01-01T00:00:00+00:00"}

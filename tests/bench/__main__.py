@@ -20,7 +20,7 @@ from tests.bench import plots, report
 from tests.bench.lab import Lab
 from tests.bench.processes import Cores, ProgramError
 from tests.bench.samples import Sample, Samples
-from tests.bench.suites import engine, envoy, flood, idle, parts, scale, size, transport
+from tests.bench.suites import engine, envoy, flood, idle, parts, scale, size, tokens, transport
 
 SUITES: Mapping[str, Callable[[Lab], None]] = {
     "engine": engine.run,
@@ -31,6 +31,7 @@ SUITES: Mapping[str, Callable[[Lab], None]] = {
     "size": size.run,
     "idle": idle.run,
     "flood": flood.run,
+    "tokens": tokens.run,
 }
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "bench"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from authority import Authority, Pair
 
 from authz.app.settings.values import Address, address
-from authz.envoy import tls
+from authz.envoy import tls, transport_grpcio
 from authz.envoy.authorization import Authorization
 from authz.envoy.certificates import load
 from authz.envoy.codec import encode
@@ -417,3 +418,101 @@ def encrypted() -> bytes:
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
     )
+
+
+async def test_a_connection_that_has_become_old_is_begun_anew_and_no_call_is_lost(
+    engine: Any, check_request: Build, authority: Authority, certificate: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport_grpcio, "AGE", 300)
+    request = check_request().SerializeToString()
+    waypoint = authority.pair(uris=[WAYPOINT])
+    async with (
+        Serving(engine, material(certificate, authority), WAYPOINT) as serving,
+        serving.channel(authority, waypoint) as channel,
+    ):
+        check = channel.unary_unary(CHECK)
+        assert await check(request, timeout=20) == ALLOWED
+        # from now on it would get in no more
+        await serving.server.renew(material(certificate, Authority("new")))
+        lasted = 0
+
+        async def ask_until_turned_away() -> None:
+            nonlocal lasted
+            async with asyncio.timeout(20):
+                while await check(request, timeout=20) == ALLOWED:
+                    lasted += 1
+
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ask_until_turned_away()
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert lasted > 10
+
+
+async def test_calls_go_on_while_connections_become_old(
+    engine: Any, check_request: Build, authority: Authority, certificate: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport_grpcio, "AGE", 200)
+    request = check_request().SerializeToString()
+    async with Serving(engine, material(certificate, authority), WAYPOINT) as serving:
+
+        async def calls() -> int:
+            async with serving.channel(authority, authority.pair(uris=[WAYPOINT])) as channel:
+                check = channel.unary_unary(CHECK)
+                deadline = asyncio.get_running_loop().time() + 2
+                number = 0
+                while asyncio.get_running_loop().time() < deadline:
+                    assert await check(request, timeout=20) == ALLOWED
+                    number += 1
+                return number
+
+        assert min(await asyncio.gather(*[calls() for _ in range(4)])) > 10
+
+
+def resume(port: int, authority: Path, client: Path) -> Callable[[], tuple[bool, bytes]]:
+    """Begin a session; what comes of resuming it: whether it was, and how the server begins."""
+    context = ssl.create_default_context(cafile=str(authority))
+    context.set_alpn_protocols(["h2"])
+    context.load_cert_chain(client)
+
+    def connect(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool, bytes]:
+        plain = socket.create_connection(("localhost", port), 10)
+        with context.wrap_socket(plain, server_hostname="localhost", session=session) as connection:
+            begin = connection.recv(9)
+            return connection.session, bool(connection.session_reused), begin
+
+    session, reused, _ = connect(None)
+    assert not reused
+    return lambda: connect(session)[1:]
+
+
+async def test_a_session_is_not_resumed_once_the_authority_has_changed(
+    engine: Any, authority: Authority, certificate: Pair, tmp_path: Path
+) -> None:
+    client = client_file(tmp_path, authority.pair(uris=[WAYPOINT]))
+    async with Serving(engine, material(certificate, authority), WAYPOINT) as serving:
+        again = await asyncio.to_thread(resume, serving.port, authority_file(authority, client), client)
+        assert await asyncio.to_thread(again) == (True, b"\x00\x00\x1e\x04\x00\x00\x00\x00\x00")  # SETTINGS
+        await serving.server.renew(material(certificate, Authority("new")))
+        assert await asyncio.to_thread(again) == (False, b"")
+
+
+def test_a_certificate_that_expired_before_any_connection_could_begin_names_nobody(authority: Authority) -> None:
+    def properties(hours: float) -> dict[str, list[bytes]]:
+        return {"x509_pem_cert": [authority.pair("envoy", hours=hours).cert]}
+
+    now = time.time()
+    assert not tls.is_over(properties(1), now)
+    assert not tls.is_over(properties(-1), now)  # a connection that began before may last
+    assert tls.is_over(properties(-1.3), now)
+    assert tls.is_over({}, now)
+    assert tls.is_over({"x509_pem_cert": [b"no certificate"]}, now)
+
+
+async def test_who_resumes_a_session_of_long_ago_is_nobody(
+    engine: Any, check_request: Build, authority: Authority, certificate: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "is_over", lambda properties, now: True)
+    monkeypatch.setattr(transport_grpcio, "is_over", tls.is_over)
+    async with Serving(engine, material(certificate, authority), WAYPOINT) as serving:
+        assert status(await serving.ask(authority, authority.pair(uris=[WAYPOINT]), check_request())) == (7, 403)
+    assert serving.refused == [""]

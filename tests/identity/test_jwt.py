@@ -329,6 +329,31 @@ def test_many_senders_of_forged_tokens_leave_room_for_those_who_sent_none() -> N
     assert desk.ask(token(), sender="evil0") == claims(), "what is known needs no time"
 
 
+def test_who_forged_lately_waits_for_those_who_did_not() -> None:
+    desk = Desk(RSA, step=0.006)
+    desk.why(forged(0), sender="evil")
+    for second in range(1, 6):
+        for number in range(9):
+            desk.why(forged(100 * second + number), sender=f"s{second}.{number}", now=NOW + 10 * second)
+        with pytest.raises(TokenBusy):
+            desk.ask(token(jti=f"e{second}"), sender="evil", now=NOW + 10 * second)
+        good = token(jti=str(second))
+        assert desk.ask(good, sender="good", now=NOW + 10 * second) == claims(jti=str(second))
+    later = NOW + 200
+    for number in range(9):
+        desk.why(forged(1000 + number), sender=f"l{number}", now=later)
+    assert desk.ask(token(jti="late"), sender="evil", now=later) == claims(jti="late"), "nobody remembers"
+
+
+def test_who_forged_is_remembered_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("authz.identity.forgers._SENDERS", 5)
+    desk = Desk(RSA, step=0.001)
+    for number in range(40):
+        desk.why(forged(number), sender=f"s{number}", now=NOW + 2 * (number // 10))
+    forgers = desk.verifier._forgers
+    assert (len(forgers._lately), len(forgers._before)) == (5, 5)
+
+
 def test_a_clock_that_is_set_back_opens_a_new_second() -> None:
     desk = Desk(RSA, step=0.05)
     desk.why(forged(1))

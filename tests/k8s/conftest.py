@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import containerfile
 import pytest
 import yaml
 from kube_cluster import Cluster
@@ -66,6 +68,14 @@ def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
     """A container of a pod, of either kind."""
     (found,) = [each for each in (*pod.get("initContainers", ()), *pod["containers"]) if each["name"] == name]
     return found
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Path]:
+    """The root of the image that Containerfile makes, where any user may read it."""
+    with tempfile.TemporaryDirectory(prefix="image-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield containerfile.build(ROOT / "Containerfile", Path(name))
 
 
 @pytest.fixture(scope="session")

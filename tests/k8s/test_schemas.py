@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,21 +34,43 @@ def strict(schema: Any) -> Any:
     return found
 
 
-def of_the_api() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """(group, version, kind, schema) of everything in the API's own description."""
+def of_the_api(wanted: set[tuple[str, str, str]]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """(group, version, kind, schema) of what is wanted and in the API's own description."""
     definitions = json.loads(SWAGGER.read_text())["definitions"]
     definitions[INT_OR_STRING] = {"type": ["integer", "string"]}
     definitions[QUANTITY] = {"type": ["number", "string"]}
     whole = {name: strict(each) for name, each in definitions.items()}
     for name, schema in definitions.items():
         for kind in schema.get("x-kubernetes-group-version-kind", ()):
-            yield kind["group"], kind["version"], kind["kind"], {**whole[name], "definitions": whole}
+            if (kind["group"], kind["version"], kind["kind"]) not in wanted:
+                continue
+            used = {each: whole[each] for each in mentioned(name, whole)}
+            yield kind["group"], kind["version"], kind["kind"], {**whole[name], "definitions": used}
+
+
+def mentioned(name: str, whole: dict[str, Any]) -> set[str]:
+    """The definitions that one needs, itself among them."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += re.findall(r'"#/definitions/([^"]+)"', json.dumps(whole[one]))
+    return found
+
+
+class Loader(yaml.CSafeLoader):
+    """Takes a bare `=`, as the CRDs have it among their enums, for the text that it is."""
+
+
+Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
 
 
 def of_the_crds() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     """The same of the CRDs."""
     for file in CRDS.glob("*.yaml"):
-        for crd in yaml.load_all(file.read_text(), yaml.CSafeLoader):
+        for crd in yaml.load_all(file.read_text(), Loader):
             if crd and crd["kind"] == "CustomResourceDefinition":
                 spec = crd["spec"]
                 for version in spec["versions"]:
@@ -65,7 +88,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> str:
             group, _, version = each["apiVersion"].rpartition("/")
             used.add((group, version, each["kind"]))
     directory = tmp_path_factory.mktemp("schemas")
-    for group, version, kind, schema in (*of_the_api(), *of_the_crds()):
+    for group, version, kind, schema in (*of_the_api(set(used)), *of_the_crds()):
         if (group, version, kind) in used:
             used.discard((group, version, kind))
             name = "-".join(part for part in (kind.lower(), group.partition(".")[0], version) if part)

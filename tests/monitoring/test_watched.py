@@ -59,6 +59,7 @@ def test_every_query_of_the_dashboard_returns_data(watched: Watched, target: dic
         'mcp_authz_approval_log_in_failures_total{cause="token"}',
         "envoy_http_ext_authz_denied",
         "envoy_http_ext_authz_error",
+        'envoy_cluster_upstream_rq_per_try_timeout{envoy_cluster_name="mcp_authz"}',
     ],
 )
 def test_what_happened_is_counted(watched: Watched, counted: str) -> None:

@@ -6,10 +6,12 @@ Drawn from the committed JSON with what a real Prometheus answers to its queries
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ PICTURES = {
 }
 UNIT = {"reqps": "/s", "s": " s", "ms": " ms", "percentunit": "", "short": "", "bytes": " B"}
 CELL = 0.62, 0.34  # inches of one cell of Grafana's grid
+COLOUR = {"green": "#73bf69", "red": "#f2495c"}
 INK, FAINT, PAPER, PLOT = "#d8d9da", "#33363c", "#111217", "#181b1f"
 
 
@@ -56,15 +59,14 @@ def named(target: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 
 def picture(prometheus: Prometheus, panels: Sequence[dict[str, Any]], file: Path) -> None:
     """Draw these panels where the dashboard has them."""
-    places = [panel["gridPos"] for panel in panels]
-    top = min(place["y"] for place in places)
-    height = max(place["y"] + place["h"] for place in places) - top
+    places = _together([panel["gridPos"] for panel in panels])
+    height = max(place["y"] + place["h"] for place in places)
     figure = plt.figure(figsize=(24 * CELL[0], height * CELL[1]), facecolor=PAPER)
     for panel, place in zip(panels, places, strict=True):
-        x, y = place["x"] / 24, 1 - (place["y"] - top + place["h"]) / height
+        x, y = place["x"] / 24, 1 - (place["y"] + place["h"]) / height
         wide, high = place["w"] / 24, place["h"] / height
-        edge = 1.3 / height
-        axes = figure.add_axes((x + 0.03, y + edge, wide - 0.04, high - 2.1 * edge), facecolor=PLOT)
+        edge = 0.9 / height
+        axes = figure.add_axes((x + 0.03, y + edge, wide - 0.04, high - 2 * edge), facecolor=PLOT)
         axes.set_title(panel["title"], loc="left", color=INK, fontsize=9, fontweight="bold", pad=4)
         axes.tick_params(colors=INK, labelsize=7, length=0)
         for spine in axes.spines.values():
@@ -72,6 +74,12 @@ def picture(prometheus: Prometheus, panels: Sequence[dict[str, Any]], file: Path
         _draw(prometheus, panel, axes)
     figure.savefig(file, dpi=85, facecolor=PAPER)
     plt.close(figure)
+
+
+def _together(places: Sequence[Mapping[str, int]]) -> list[Mapping[str, int]]:
+    """The places without the lines of the grid between them that nothing of the picture takes."""
+    taken = sorted({y for place in places for y in range(place["y"], place["y"] + place["h"])})
+    return [{**place, "y": taken.index(place["y"])} for place in places]
 
 
 def _draw(prometheus: Prometheus, panel: Mapping[str, Any], axes: Axes) -> None:
@@ -95,7 +103,9 @@ def _draw(prometheus: Prometheus, panel: Mapping[str, Any], axes: Axes) -> None:
         axes.set_xticks([])
         axes.set_yticks([])
         text = f"{latest[-1]:.1%}" if unit == "percentunit" else f"{latest[-1]:.3g}{UNIT[unit]}"
-        axes.text(0.5, 0.5, text, color="#73bf69", fontsize=17, ha="center", va="center", transform=axes.transAxes)
+        steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [{"color": "green"}])
+        colour = [step["color"] for step in steps if latest[-1] >= (step.get("value") or 0)][-1]
+        axes.text(0.5, 0.5, text, color=COLOUR[colour], fontsize=17, ha="center", va="center", transform=axes.transAxes)
     elif kind == "heatmap":
         _heat(series, axes)
     else:
@@ -119,7 +129,8 @@ def _lines(series: Sequence[tuple[str, Any]], unit: str, panel: Mapping[str, Any
     axes.grid(color=FAINT, linewidth=0.5)
     axes.set_xlim(-SHOWN, 0)
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}{unit}")
+    factor, unit = _scale(axes.get_ylim()[1], unit)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value * factor:.4g}{unit}")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f} s")
     if shown:
         axes.legend(
@@ -127,8 +138,15 @@ def _lines(series: Sequence[tuple[str, Any]], unit: str, panel: Mapping[str, Any
         )
 
 
+def _scale(most: float, unit: str) -> tuple[float, str]:
+    """What values are multiplied with, and the unit then: seconds as what people would say."""
+    if unit != UNIT["s"]:
+        return (1 / 2**20, " MiB") if unit == UNIT["bytes"] else (1, unit)
+    return (1000, " ms") if most < 1 else (1 / 86400, " days") if most > 86400 else (1, unit)
+
+
 def _exemplars(prometheus: Prometheus, expr: str, axes: Axes) -> None:
-    end = float(prometheus.instant("time()")[0]["value"][1])
+    end = time.time()
     found = prometheus.ask("query_exemplars", query=expr, start=str(end - SHOWN), end=str(end))
     points = [(one["timestamp"] - end, float(one["value"])) for series in found for one in series["exemplars"]]
     axes.scatter(*zip(*points, strict=True), marker="D", s=9, color="#f2cc0c", label="exemplar", zorder=3)
@@ -141,8 +159,7 @@ def _heat(series: Sequence[tuple[str, Any]], axes: Axes) -> None:
     shortest = min(map(len, cumulative))
     below = [[0.0] * shortest, *(values[-shortest:] for values in cumulative)]
     cells = [
-        [upper - lower for upper, lower in zip(above, under, strict=True)]
-        for under, above in zip(below[:-1], below[1:], strict=True)
+        [upper - lower for upper, lower in zip(above, under, strict=True)] for under, above in itertools.pairwise(below)
     ]
     axes.imshow(
         cells, aspect="auto", origin="lower", cmap="inferno", interpolation="nearest", extent=(-SHOWN, 0, 0, len(cells))

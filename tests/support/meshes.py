@@ -1,4 +1,4 @@
-"""A mesh for tests: the proxies of tests/e2e/meshes with workloads before them, an issuer of tokens, and what came back.
+"""A mesh for tests: the proxies of tests/e2e/meshes, workloads before them, an issuer of tokens, and what came back.
 
 Every workload speaks through a listener of its own, which has its certificate and passes on whatever it says.
 """
@@ -29,7 +29,14 @@ TRUST = "spiffe://cluster.local/ns/{}/sa/{}"
 TRUSTED, INTRUDER = TRUST.format("agents", "trusted"), TRUST.format("agents", "intruder")
 DESK, VAULT, LAB = (TRUST.format("tools", name) for name in ("desk", "vault", "lab"))
 WAYPOINT, AUTHZ = TRUST.format("tools", "waypoint"), TRUST.format("mcp-authz", "mcp-authz")
-_NAMES = {"desk": DESK, "vault": VAULT, "waypoint": WAYPOINT, "trusted": TRUSTED, "intruder": INTRUDER}
+_NAMES = {
+    "desk": [DESK],
+    "vault": [VAULT],
+    "waypoint": [WAYPOINT],
+    "trusted": [TRUSTED],
+    "intruder": [INTRUDER],
+    "double": [INTRUDER, TRUSTED],  # which no mesh issues (X509-SVID, 2)
+}
 
 
 class Issuer:
@@ -63,7 +70,7 @@ class Issuer:
 
 
 def token(sub: str = "alice", server: str = "desk", key: RSAKey = tokens.RSA, **more: Any) -> str:
-    """A token of the issuer that is good now, unless `more` (claims, `head`) says otherwise. Alice is of the group dba."""
+    """A token of the issuer that is good now, unless `more` (claims, `head`) says otherwise. Alice is in dba."""
     now = time.time()
     known = {"sub": sub, "aud": f"https://mcp.example/{server}", "exp": now + 600, "iat": now}
     groups = {"groups": ["dba"] if sub == "alice" else []}
@@ -74,8 +81,8 @@ def certificates(directory: Path) -> Path:
     """`NAME/{cert,key,ca}.pem` for every workload, the service (`authz`) and Envoy Gateway (`gateway`)."""
     mesh = Authority("mesh")
     directory.mkdir()
-    for name, uri in _NAMES.items():
-        write(directory / name, mesh.pair(uris=[uri]), mesh.cert)
+    for name, uris in _NAMES.items():
+        write(directory / name, mesh.pair(uris=uris), mesh.cert)
     write(directory / "authz", mesh.pair(uris=[AUTHZ], dns=["mcp-authz.mcp-authz.svc"]), mesh.cert)
     write(directory / "gateway", mesh.pair("envoy-gateway"), mesh.cert)
     return directory
@@ -83,7 +90,9 @@ def certificates(directory: Path) -> Path:
 
 def configuration(file: Path, **values: object) -> dict[str, Any]:
     """An Envoy configuration of tests/e2e/meshes with these values in place of its `${NAME}`."""
-    found: dict[str, Any] = yaml.safe_load(Template(file.read_text()).substitute({k: str(v) for k, v in values.items()}))
+    found: dict[str, Any] = yaml.safe_load(
+        Template(file.read_text()).substitute({k: str(v) for k, v in values.items()})
+    )
     return found
 
 
@@ -227,4 +236,6 @@ class Mesh:
 
 def _served(proxy: Envoy) -> int:
     lines = stack.get(proxy.admin, "/stats?filter=upstream_rq_total")[1].decode().splitlines()
-    return sum(int(line.rpartition(": ")[2]) for line in lines if "mcp-authz" not in line and "main_internal" not in line)
+    return sum(
+        int(line.rpartition(": ")[2]) for line in lines if "mcp-authz" not in line and "main_internal" not in line
+    )

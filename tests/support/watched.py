@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 import re
 import shutil
 import signal
@@ -35,6 +36,7 @@ from authz.app.demo.stack import Envoy, Service
 from k8s.monitoring.dashboards import RULES
 
 INTERVAL = 1  # seconds between two scrapes
+PAUSE = 4  # between two requests for approval: a principal may not file many
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SHADOW = """version: 1
 server: demo
@@ -67,10 +69,8 @@ class Prometheus:
 
     def range(self, expr: str, seconds: float) -> list[dict[str, Any]]:
         """The series of `expr` over the last seconds, a point a scrape."""
-        end = time.time()
-        return self.ask("query_range", query=expr, start=f"{end - seconds:.3f}", end=f"{end:.3f}", step=str(INTERVAL))[
-            "result"
-        ]
+        end = math.floor(time.time())  # whole seconds: the points of all queries lie below one another
+        return self.ask("query_range", query=expr, start=str(end - seconds), end=str(end), step=str(INTERVAL))["result"]
 
     def until(self, expr: str, within: float = 20.0) -> None:
         """Wait until `expr` has a series; raises AssertionError."""
@@ -111,15 +111,18 @@ class Watched:
     async def _busy(self, clients: Clients, seconds: float) -> None:
         plain = [row for row in ROWS if isinstance(row.call, calls.ToolCall) and row.call.tool != "transfer_funds"]
         deadline = time.monotonic() + seconds
+        asked = 0.0
         for amount in itertools.count(2):
             if time.monotonic() > deadline:
                 return
             for row in plain:
                 await row.call(clients)
             await asyncio.to_thread(self._traced)
-            await self._transfer(clients, amount)
-            await self._approve()
-            await self._transfer(clients, amount)
+            if time.monotonic() > asked + PAUSE:
+                asked = time.monotonic()
+                await self._transfer(clients, amount)
+                await self._approve()
+                await self._transfer(clients, amount)
             await asyncio.sleep(0.1)
 
     async def _transfer(self, clients: Clients, amount: int) -> None:

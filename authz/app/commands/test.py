@@ -81,6 +81,7 @@ class _Run:
         self._chosen = choosing.parse(wanted.expression) if wanted.expression.strip() else None
         self._identities = wiring.identities(settings)
         self._context = wiring.policy_context(settings)
+        self._platform = settings.baseline
         self._stage = Stage(
             wiring.engine_settings(settings, verifiers=believing(settings.identity)),
             Judge(settings.approve_unidentified),
@@ -91,7 +92,9 @@ class _Run:
     def once(self) -> int:
         started = time.perf_counter()
         try:
-            found = find(self._wanted.directory, self._context, self._identities, self._previous)
+            found = find(
+                self._wanted.directory, self._context, self._identities, self._previous, platform=self._platform
+            )
         except PolicyError as error:
             return self._broken(str(error).splitlines())
         self._previous = found.policies

@@ -68,7 +68,7 @@ def cover(found: Found, sightings: Sightings) -> list[FileCoverage]:
     """The coverage of every policy file that loads."""
     files = []
     for file, compiled in sorted(found.policies.files.items()):
-        if compiled.policy is None:
+        if compiled.policy is None or file not in found.own:
             continue
         document = parse(found.directory.files[file], file)
         covered = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from authz.app.phrases import reason
 from authz.app.policies.directory import MAX_FILE, Directory, read_directory
+from authz.app.policies.platform import combined
 from authz.app.policies.reload import compile_directory
 from authz.app.testing.reading import CaseFile, read_cases
 from authz.errors import PolicyError, Problem
@@ -22,11 +23,15 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one look at the directory gave: policies with their text, and test files."""
+    """What one look at the directory gave: policies with their text, and test files.
+
+    `own` are the files that are under test: all but those of the platform's own folder.
+    """
 
     directory: Directory
     policies: PolicySet
     files: tuple[CaseFile, ...]
+    own: frozenset[str]
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -34,15 +39,30 @@ class Found:
         return (*self.policies.problems, *(problem for file in self.files for problem in file.problems))
 
 
-def find(root: Path, context: PolicyContext, identities: Identities, previous: PolicySet | None = None) -> Found:
-    """Everything in `root`; raises PolicyError where it cannot be read. What `previous` has is not compiled again."""
+def find(
+    root: Path,
+    context: PolicyContext,
+    identities: Identities,
+    previous: PolicySet | None = None,
+    *,
+    platform: Path | None = None,
+) -> Found:
+    """Everything in `root`, with what `platform` has beside it (`policies.platform`).
+
+    Raises PolicyError where it cannot be read. What `previous` has is not compiled again.
+    """
     try:
         directory = read_directory(root)
+        own = frozenset(directory.files)
+        if platform is not None:
+            directory = combined(directory, read_directory(platform))
         texts = {name: (root / name).read_bytes()[: MAX_FILE + 1] for name in names_of_tests(root)}
     except OSError as error:
-        raise PolicyError([Problem(str(root), 0, 0, "", f"cannot be read: {reason(error)}")]) from error
+        place = str(error.filename or root)
+        raise PolicyError([Problem(place, 0, 0, "", f"cannot be read: {reason(error)}")]) from error
     policies = compile_directory(directory, context, previous)
-    return Found(directory, policies, tuple(_read(name, text, policies, identities) for name, text in texts.items()))
+    files = tuple(_read(name, text, policies, identities) for name, text in texts.items())
+    return Found(directory, policies, files, own)
 
 
 def names_of_tests(root: Path) -> list[str]:

@@ -52,7 +52,7 @@ async def mutate(
 ) -> AsyncIterator[Mutated]:
     """Every policy file that loads, one after the other; `sightings` are of `cases` with the policies as they are."""
     for file, compiled in sorted(found.policies.files.items()):
-        if compiled.policy is None:
+        if compiled.policy is None or file not in found.own:
             continue
         document = parse(found.directory.files[file], file)
         near: dict[str, list[Case]] = defaultdict(list)

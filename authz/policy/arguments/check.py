@@ -7,7 +7,6 @@ policy file, no rule and no call (policies/README.md 3).
 from __future__ import annotations
 
 import hashlib
-import json
 import marshal
 import weakref
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 import jsonschema_rs
 
 from authz.policy.arguments.bounds import Bounds
+from authz.policy.arguments.doubt import doubt
 from authz.policy.arguments.form import Form
 from authz.policy.arguments.patterns import OPTIONS
 from authz.policy.arguments.schema import (
@@ -90,15 +90,8 @@ class ArgumentsSchema:
             return Violation("args", "only JSON that can be read without doubt")
 
     def doubt(self, arguments: Mapping[str, Any]) -> Violation | None:
-        """The refusal of a constrained argument with `!` in it, for callers who cannot be sure of that character.
-
-        Where a proxy sends bodies as text, each byte that is not UTF-8 became a `!` (Envoy's `sanitizeUtf8String`).
-        """
-        open_ended = self._schema.keys() - {"type", "properties", "required", "title", "description"}
-        for name, value in arguments.items():
-            if (open_ended or name in self._schema.get("properties", {})) and "!" in json.dumps(value):
-                return Violation("args", "no '!' while the proxy sends bodies as text (pack_as_bytes)")
-        return None
+        """The refusal of a declared argument with `!` in it, for callers who cannot be sure of that character."""
+        return doubt(self._schema, arguments, types_constrain=True)
 
     def type_of(self, path: Sequence[str | int]) -> DeclaredType | None:
         """What is declared of the value at `path` in arguments that fit, None if nothing is.

@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from authz.policy.arguments.doubt import doubt
 from authz.policy.arguments.patterns import OPTIONS, program_size, refusal
 from authz.policy.arguments.schema import PatternError, Schema, children, compile_pattern
 from authz.policy.arguments.shape import Shape, shape_of
@@ -90,6 +91,10 @@ class StrictSchema:
             return judge.explainer.explain(self._schema, arguments)
         except ValueError:
             return _NOT_JSON
+
+    def doubt(self, arguments: Mapping[str, Any]) -> Violation | None:
+        """The refusal of an argument with `!` of which the schema says more than its type: see `arguments.doubt`."""
+        return doubt(self._schema, arguments, types_constrain=False)
 
 
 def named_arguments(written: Mapping[str, Any]) -> frozenset[str] | None:

@@ -37,6 +37,9 @@ class State:
     def describe(self) -> Mapping[str, Any]:
         return self.description
 
+    def files(self) -> Mapping[str, Any]:
+        return {"files": {"bank.yaml": {"state": "accepted"}}}
+
 
 @dataclass
 class Admin:
@@ -115,6 +118,13 @@ async def test_the_state_of_the_policies_is_json(admin: Admin) -> None:
     assert status == 200
     assert "content-type: application/json" in head.lower()
     assert json.loads(body) == {"revision": "abc", "servers": ["valkey"]}
+
+
+async def test_how_each_file_stands_is_json_too(admin: Admin) -> None:
+    status, head, body = await admin.ask("/api/policies")
+    assert (status, json.loads(body)) == (200, {"files": {"bank.yaml": {"state": "accepted"}}})
+    assert "content-type: application/json" in head.lower()
+    assert (await admin.ask("/api/policies", "POST"))[0] == 405
 
 
 async def test_browsers_are_told_not_to_guess_or_keep(admin: Admin) -> None:

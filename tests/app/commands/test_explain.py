@@ -147,6 +147,7 @@ def test_without_a_principal_nobody_is_verified(ask):
     [
         "{name: corp, from: jwt_authn, payload: p, issuer: 'https://idp', id: email, groups: roles}",
         "{name: gw, from: header, id: X-User, groups: X-Groups}",
+        "{name: sso, from: jwt, issuer: 'https://idp', audience: 'https://mcp/{server}', jwks: /no/such/file}",
     ],
 )
 def test_the_principal_is_put_where_the_configured_source_looks(ask, source):

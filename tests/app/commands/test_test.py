@@ -48,6 +48,22 @@ def test_cases_that_pass_exit_with_0(run, policies):
     assert out.startswith("bank_test.yaml ...\n\n3 passed in 0.")
 
 
+def test_a_team_tests_its_policies_beside_the_platforms_and_is_not_asked_to_cover_those(run, policies, tmp_path):
+    own = tmp_path / "platform"
+    own.mkdir()
+    rules = "tools:\n  drop: {action: deny, reason: never}\n  x: deny\n"
+    (own / "baseline.yaml").write_text(f"version: 1\nserver: '*'\n{rules}")
+    root = policies({"bank.yaml": POLICY.replace("{action: deny, reason: never}", "allow"), "bank_test.yaml": CASES})
+    assert run(root)[0] == 1
+    config = tmp_path / "settings.yaml"
+    config.write_text(f"baseline: {own}\n")
+    code, out, _ = run(root, "--config", config, "--coverage")
+    assert (code, "3 passed" in out, "baseline.yaml" in out) == (0, True, False)
+    config.write_text(f"baseline: {own}/none\n")
+    code, out, _ = run(root, "--config", config)
+    assert (code, out) == (2, f"{own}/none: cannot be read: no such file or directory\n")
+
+
 def test_a_case_that_fails_exits_with_1_and_says_why(run, policies):
     root = policies({"bank.yaml": POLICY.replace("{action: deny, reason: never}", "allow"), "bank_test.yaml": CASES})
     code, out, _ = run(root, "--mutate")

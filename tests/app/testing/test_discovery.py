@@ -46,7 +46,7 @@ def test_a_test_file_that_cannot_be_read_is_told(policies, monkeypatch):
     monkeypatch.setattr("authz.app.testing.discovery.names_of_tests", lambda _: ["gone_test.yaml"])
     with pytest.raises(PolicyError) as caught:
         find(root, PolicyContext(), Identities())
-    assert str(caught.value) == f"{root}: cannot be read: no such file or directory"
+    assert str(caught.value) == f"{root}/gone_test.yaml: cannot be read: no such file or directory"
 
 
 def test_what_has_not_changed_is_not_compiled_again(policies):

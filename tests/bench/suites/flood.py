@@ -72,8 +72,20 @@ def beside(
     lab: Lab, subject: Subject, flood: Sequence[Question], flags: Sequence[str], seconds: float
 ) -> tuple[Load, Load]:
     """What a well-behaved caller gets while others load the service, and what these get."""
+    return beside_of(lab, subject, mixed()[:1], flood, flags, seconds)
+
+
+def beside_of(
+    lab: Lab,
+    subject: Subject,
+    asked: Sequence[Question],
+    flood: Sequence[Question],
+    flags: Sequence[str],
+    seconds: float,
+) -> tuple[Load, Load]:
+    """As `beside`, with what the well-behaved caller asks."""
     arguments = [*lab.asking(subject, flood), *flags]
-    caller = [*lab.asking(subject, mixed()[:1], in_flight=1), "--pause", str(PAUSE), "--seconds", str(seconds or 1e6)]
+    caller = [*lab.asking(subject, asked, in_flight=1), "--pause", str(PAUSE), "--seconds", str(seconds or 1e6)]
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(output_of, "tests.bench.load", arguments, lab.cores.rest)
         with on(lab.cores.rest):

@@ -156,7 +156,7 @@ def waypoint(
     doors = {
         f"{name}.{who}": (who, proxy.ports["connect_terminate"], address)
         for name, address in addresses.items()
-        for who in ("trusted", "intruder")
+        for who in ("trusted", "intruder", "double")
     }
     return _opened(children, certs, doors, Mesh(service, (proxy,), issuer, {}, {**hosts, "plain": hosts["vault"]}))
 

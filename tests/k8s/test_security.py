@@ -17,6 +17,7 @@ LINTERS = ROOT / ".venv-k8s" / "bin"
 NO_CPU_LIMIT = "throttling holds calls for up to 100 ms, and the proxy's timeout denies them; requests give fair shares"
 EXPLAINED = {  # checkov
     "CKV_K8S_11": NO_CPU_LIMIT,
+    "CKV_K8S_21": "k8s/monitoring leaves the namespace to its user; all else has one",
     "CKV_K8S_15": "images have versions and are to be pinned by digest, which no pull changes",
     "CKV_K8S_43": "the digest is of the registry that the user keeps the image in: `images:` of kustomize takes it",
 }
@@ -67,14 +68,16 @@ def test_checkov_finds_what_is_wrong(tmp_path: Path):
 
 def scores(files: list[Path]) -> set[str]:
     command = [PROGRAMS / "kube-score", "score", "--output-format", "ci", *files]
-    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    done = subprocess.run(command, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert not done.stderr, done.stderr
     bad = {line.partition("] ")[2] for line in lines if line.startswith(("[CRITICAL]", "[WARNING]"))}
-    assert len(lines) > len(bad)
     return {line for line in bad if not any(line.endswith(each) for each in EXPLAINED_SCORES)}
 
 
 def test_kube_score_finds_nothing_that_is_not_explained(manifests: Path):
-    assert scores(sorted(manifests.glob("*.yaml"))) == set()
+    for file in manifests.glob("*.yaml"):  # one by one: overlays have the same objects in several forms
+        assert scores([file]) == set(), file.stem
 
 
 def test_kube_score_finds_what_is_wrong(tmp_path: Path):
@@ -94,5 +97,5 @@ def test_checkov_finds_nothing_in_the_containerfile(tmp_path: Path):
     shutil.copyfile(ROOT / "Containerfile", tmp_path / "Dockerfile")  # the name it knows
     found = checkov(tmp_path, "dockerfile")
     assert found["summary"]["passed"] > 5
-    # a HEALTHCHECK is nobody's who runs it in Kubernetes: probes are
-    assert failures(found) <= {"CKV_DOCKER_2"}
+    # 2: a HEALTHCHECK is nobody's who runs it in Kubernetes, probes are. 7: the base image's version stands in ARG.
+    assert failures(found) == {"CKV_DOCKER_2", "CKV_DOCKER_7"}

@@ -91,7 +91,7 @@ def test_agents_get_what_the_policy_of_the_configmap_says(sidecar: Running):
         assert sidecar.call("valkey_admin", {"command": "FLUSHALL"}, mode=mode) == "approval_required"
         assert sidecar.call("valkey_nothing", {}, mode=mode) == "default_denied"
     # The SDK of the server refuses this Host; Envoy writes another.
-    assert sidecar.call("valkey_write", WRITE, host="valkey-mcp.valkey-mcp.svc") == "allowed"
+    assert sidecar.call("valkey_write", WRITE, host="valkey.mcp.example") == "allowed"
     inside = sidecar.pods.network.run
     for port in (8000, 9901):  # the server and Envoy's admin interface listen on loopback alone
         with pytest.raises(ConnectionRefusedError):

@@ -6,7 +6,10 @@ import os
 
 import uvicorn
 from mcp.server import MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
 
+# The SDK's answer to DNS rebinding: these, and no other Host, are served.
+HOSTS = ["127.0.0.1:*", "valkey-mcp.valkey-mcp.svc"]
 server = MCPServer("awslabs-valkey", log_level="WARNING")
 
 
@@ -29,9 +32,8 @@ def valkey_admin(command: str) -> str:
 
 
 if __name__ == "__main__":
-    # The SDK's own answer to DNS rebinding: no Host but the loopback's is served.
     config = uvicorn.Config(
-        server.streamable_http_app(),
+        server.streamable_http_app(transport_security=TransportSecuritySettings(allowed_hosts=HOSTS)),
         host=os.environ["FASTMCP_HOST"],
         port=int(os.environ["FASTMCP_PORT"]),
         log_level="warning",

@@ -103,13 +103,14 @@ class Pod:
         self.running: dict[str, Child] = {}
         self.order: list[str] = []
         group = self.spec["securityContext"].get("fsGroup")
-        for volume in self.spec["volumes"]:
-            if "emptyDir" in volume or volume["name"] not in volumes:
-                directory = children.directory / f"{name}-{volume['name']}"
+        every = (*self.spec.get("initContainers", ()), *self.spec["containers"])
+        for mounted in sorted({mount["name"] for container in every for mount in container["volumeMounts"]}):
+            if mounted not in volumes:  # an emptyDir, or a claim
+                directory = children.directory / f"{name}-{mounted}"
                 directory.mkdir()
                 os.chown(directory, 0, group or 0)  # as kubelet does for fsGroup
                 directory.chmod(0o2777 if group else 0o777)
-                self._volumes = {**self._volumes, volume["name"]: directory}
+                self._volumes = {**self._volumes, mounted: directory}
 
     def start(self, *, within: float = 60) -> None:
         """Sidecars in their order, each after the one before has started, then the containers."""

@@ -63,7 +63,7 @@ def _floods(lab: Lab, subject: Subject, round_: int) -> None:
             "as many good calls": ([question(good("bob"), "203.0.113.0")], ()),
             "forged tokens of 1 sender": (one, ()),
             f"forged tokens of {SENDERS} senders": (many, ()),
-            "1,000 forged tokens a second": (many, ("--in-flight", "10", "--pause", "0.01")),
+            "forged tokens at 10 a time, with pauses": (many, ("--in-flight", "10", "--pause", "0.01")),
         }
         for flood, (calls, pace) in floods.items():
             lab.ask(subject, calls, seconds=1.0)  # who forges is known after the first ones

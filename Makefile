@@ -39,7 +39,7 @@ programs:
 	  echo "installing chromium, redis-server and prometheus"; $(ROOT) apt-get update -qq && \
 	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core redis-server prometheus >/dev/null; }
 
-# k8s/monitoring: Grafana's JSON and the operator's rules, from panels.py and rules.yaml; PICTURES=1 draws the README's too
+# k8s/monitoring: Grafana's JSON and the operator's rules, from the code and rules.yaml; PICTURES=1 draws the README's too
 dashboards: .venv/ready
 	$(BIN)/python -m k8s.monitoring.dashboards
 	$(if $(PICTURES),$(BIN)/python tests/support/dashboard_pictures.py docs/images)

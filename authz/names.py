@@ -10,10 +10,11 @@ import unicodedata
 
 MAX_NAME = 128  # characters; MCP 2025-11-25, server/tools, "Tool Names"
 
-# Code points that display as nothing though their category is not Cf: Unicode's Default_Ignorable_Code_Point.
+# Code points that display as nothing though their category is not Cf: Unicode's Default_Ignorable_Code_Point, and
+# the blank Braille cell.
 _INVISIBLE = frozenset(
     (
-        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2065, 0x3164, 0xFFA0),
+        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2065, 0x2800, 0x3164, 0xFFA0),
         *range(0xFE00, 0xFE10),
         *range(0xE0000, 0xE1000),
     )

@@ -32,7 +32,12 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from k8s.monitoring.panels import ROWS, Kind, Panel, Query
+from k8s.monitoring.decisions import LATENCY, LIMITS, OVERVIEW, REASONS
+from k8s.monitoring.envoy import ENVOY
+from k8s.monitoring.panels import Kind, Panel, Query
+from k8s.monitoring.service import APPROVALS, IDENTITY, POLICIES, PROCESS, STORE
+
+ROWS = (OVERVIEW, LIMITS, REASONS, LATENCY, POLICIES, STORE, APPROVALS, IDENTITY, ENVOY, PROCESS)
 
 HERE = Path(__file__).parent
 DASHBOARD, RULES, OPERATOR = HERE / "dashboard.json", HERE / "rules.yaml", HERE / "prometheus-rule.yaml"

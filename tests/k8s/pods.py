@@ -46,7 +46,9 @@ class Pods:
             str(ROOT): ROOT,
         }
 
-    def pod(self, overlay: str | Path, kind: str, name: str, secrets: Mapping[str, Mapping[str, str]] | None = None) -> Pod:
+    def pod(
+        self, overlay: str | Path, kind: str, name: str, secrets: Mapping[str, Mapping[str, str]] | None = None
+    ) -> Pod:
         """The pod of a workload; `secrets` are the files of the Secrets that people make."""
         template = one(overlay, kind, name)["spec"]["template"]
         volumes = {}
@@ -62,7 +64,9 @@ class Pods:
         )
 
 
-def _files(overlay: str | Path, volume: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str] | None:
+def _files(
+    overlay: str | Path, volume: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]
+) -> dict[str, str] | None:
     """What kubelet would write into a volume, None where it has no such content."""
     sources = volume.get("projected", {}).get("sources", [volume])
     files: dict[str, str] = {}
@@ -91,7 +95,9 @@ def _make_mountpoints(spec: Mapping[str, Any], volumes: Mapping[str, Path]) -> N
                 (volumes[paths[parent]] / Path(path).name).mkdir(exist_ok=True)
 
 
-async def call(port: int, tool: str, arguments: dict[str, Any], *, path: str = "/mcp", host: str = "", mode: str = "auto") -> str:
+async def call(
+    port: int, tool: str, arguments: dict[str, Any], *, path: str = "/mcp", host: str = "", mode: str = "auto"
+) -> str:
     """One tools/call by the SDK's client: "allowed", or the reason of the denial."""
     headers = {"host": host} if host else {}
     async with httpx2.AsyncClient(trust_env=False, timeout=30, headers=headers) as web:
@@ -107,4 +113,3 @@ async def call(port: int, tool: str, arguments: dict[str, Any], *, path: str = "
 def called(pods: Pods, port: int, tool: str, arguments: dict[str, Any], **how: str) -> str:
     """The same from inside the pods' network."""
     return pods.network.run(lambda: asyncio.run(call(port, tool, arguments, **how)))
-

@@ -57,7 +57,9 @@ def as_pod(workload: dict) -> dict:
     metadata = {**template["metadata"], "name": "made", "namespace": workload["metadata"]["namespace"]}
     spec = dict(template["spec"])
     claims = [claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", ())]
-    spec["volumes"] = spec["volumes"] + [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    spec["volumes"] = spec["volumes"] + [
+        {"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims
+    ]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -181,7 +183,13 @@ def test_a_broken_manifest_is_refused(cluster: Cluster, how: str):
 
 def test_a_team_changes_its_own_policies_and_no_others(cluster: Cluster):
     cluster.kubectl("apply", *SERVER_SIDE, "-k", str(K8S / "teams"))
-    patch = ("patch", "--namespace=mcp-authz", "--type=merge", '-p={"data": {"stripe.yaml": "version: 1"}}', "configmap")
+    patch = (
+        "patch",
+        "--namespace=mcp-authz",
+        "--type=merge",
+        '-p={"data": {"stripe.yaml": "version: 1"}}',
+        "configmap",
+    )
     payments = {"user": "pat", "groups": ("team-payments", "system:authenticated")}
     assert "patched" in cluster.kubectl(*patch, "policies-payments-stripe", **payments)
     for other in ("policies-search-fetch", "policies-baseline"):
@@ -209,5 +217,8 @@ def test_what_is_applied_twice_does_not_change(cluster: Cluster):
     before = cluster.get("deployment,statefulset,horizontalpodautoscaler,networkpolicy", "--namespace=mcp-authz")
     cluster.kubectl("apply", *SERVER_SIDE, "-k", str(K8S / "mesh-wide"))
     after = cluster.get("deployment,statefulset,horizontalpodautoscaler,networkpolicy", "--namespace=mcp-authz")
-    versions = [[each["metadata"]["generation"] for each in found["items"] if "generation" in each["metadata"]] for found in (before, after)]
+    versions = [
+        [each["metadata"]["generation"] for each in found["items"] if "generation" in each["metadata"]]
+        for found in (before, after)
+    ]
     assert versions[0] == versions[1] != []

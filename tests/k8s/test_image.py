@@ -21,7 +21,15 @@ from authz.app.demo import stack
 from authz.app.demo.processes import Children
 
 pytestmark = pytest.mark.skipif(not permitted(), reason="this machine permits no namespaces")
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
+NOBODY = [
+    "setpriv",
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+    "--no-new-privs",
+    "--bounding-set=-all",
+    "--inh-caps=-all",
+]
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -46,7 +54,11 @@ def directory() -> Iterator[Path]:
 def inside(image: Path, directory: Path, command: list[str]) -> list[str]:
     """`command` as nobody, with a root that nobody can write and `directory` alone beside it."""
     home = containerfile.python_home()
-    mounts = [(str(home), "/usr/local", True), (str(home), str(home), True), (f"{image}/opt/mcp-authz", "/opt/mcp-authz", True)]
+    mounts = [
+        (str(home), "/usr/local", True),
+        (str(home), str(home), True),
+        (f"{image}/opt/mcp-authz", "/opt/mcp-authz", True),
+    ]
     mounts.append((str(directory), "/data", False))
     return isolated(mounts, [*NOBODY, "env", "-i", *command])
 

@@ -153,8 +153,11 @@ def test_a_person_approves_on_a_page_that_is_a_pod_of_its_own(mesh: Mesh, image:
         page.start()
         person = {"authorization": f"Bearer {token}", "host": "approvals.example"}
         waiting = mesh.pods.network.run(lambda: api("GET", "requests", person))["requests"]
-        (request,) = [each for each in waiting if "CONFIG SET" in json.dumps(each)]
-        mesh.pods.network.run(lambda: api("POST", f"requests/{request['id']}/deny", person))
+        whole = [
+            mesh.pods.network.run(lambda one=each: api("GET", f"requests/{one['id']}", person)) for each in waiting
+        ]
+        (request,) = [each["id"] for each in whole if "CONFIG SET" in json.dumps(each)]
+        mesh.pods.network.run(lambda: api("POST", f"requests/{request}/deny", person))
         stopped(page)
         mesh.authz.start()
         until(lambda: mesh.call("valkey_read", {"command": "GET", "args": ["a"]}) == "allowed")
@@ -185,7 +188,13 @@ def together(directory: Path) -> Path:
 
 
 def api(method: str, path: str, headers: dict[str, str]) -> dict:
-    answer = httpx2.request(method, f"http://{POD_IP}:9465/api/v1/{path}", headers=headers, json={} if method == "POST" else None, trust_env=False)
+    answer = httpx2.request(
+        method,
+        f"http://{POD_IP}:9465/api/v1/{path}",
+        headers=headers,
+        json={} if method == "POST" else None,
+        trust_env=False,
+    )
     assert answer.status_code == 200, answer.text
     found: dict = answer.json()
     return found

@@ -29,6 +29,7 @@ EXPLAINED_SCORES = {
     "Container has the same readiness and liveness probe": "a TCP connection is all that these can be asked for",
     "Deployment does not have a host podAntiAffinity set": "topologySpreadConstraints do this",
     "The pod does not have a matching egress NetworkPolicy": "what an MCP server, or the gateway before all, reaches is the user's",
+    "mcp-authz/mcp-authz apps/v1/Deployment: Deployment few replicas": "the base alone: without a store each counts for itself",
     "valkey-mcp/valkey-mcp apps/v1/Deployment: No matching PodDisruptionBudget was found": "stands for the user's own",
 }
 

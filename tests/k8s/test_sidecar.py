@@ -86,8 +86,12 @@ def test_agents_get_what_the_policy_of_the_configmap_says(sidecar: Running):
     for mode in ("auto", "legacy"):
         assert sidecar.call("valkey_write", WRITE, mode=mode) == "allowed"
         assert sidecar.call("valkey_read", {"command": "GET", "args": ["a"]}, mode=mode) == "allowed"
-        assert sidecar.call("valkey_write", {"command": "SET", "args": ["sys:a", "1"]}, mode=mode) == "requirement_failed"
-        assert sidecar.call("valkey_write", {"command": "FLUSHALL", "args": ["app:a"]}, mode=mode) == "arguments_invalid"
+        assert (
+            sidecar.call("valkey_write", {"command": "SET", "args": ["sys:a", "1"]}, mode=mode) == "requirement_failed"
+        )
+        assert (
+            sidecar.call("valkey_write", {"command": "FLUSHALL", "args": ["app:a"]}, mode=mode) == "arguments_invalid"
+        )
         assert sidecar.call("valkey_admin", {"command": "FLUSHALL"}, mode=mode) == "approval_required"
         assert sidecar.call("valkey_nothing", {}, mode=mode) == "default_denied"
     # The SDK of the server refuses this Host; Envoy writes another.
@@ -108,7 +112,9 @@ def test_agents_get_what_the_policy_of_the_configmap_says(sidecar: Running):
 
 def uid_of(pid: int) -> int:
     (line,) = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("Uid:")]
-    (capabilities,) = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("CapEff:")]
+    (capabilities,) = [
+        each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("CapEff:")
+    ]
     assert int(capabilities.split()[1], 16) == 0
     return int(line.split()[1])
 
@@ -160,7 +166,7 @@ def kill(sidecar: Running, name: str) -> None:
     sidecar.pod.running[name].process.wait()
 
 
-def post(port: int) -> int:
+def post(port: int, path: str = "/mcp") -> int:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "valkey_write", "arguments": WRITE}}
     body["params"]["_meta"] = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -170,7 +176,7 @@ def post(port: int) -> int:
     headers = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2026-07-28"}
     headers |= {"mcp-method": "tools/call", "mcp-name": "valkey_write"}
     try:
-        return httpx2.post(f"http://{LOOPBACK}:{port}/mcp", json=body, headers=headers, trust_env=False).status_code
+        return httpx2.post(f"http://{LOOPBACK}:{port}{path}", json=body, headers=headers, trust_env=False).status_code
     except httpx2.TransportError:
         return 0
 
@@ -178,7 +184,9 @@ def post(port: int) -> int:
 def test_an_end_drops_no_call(sidecar: Running):
     """Proxies learn of it within some seconds; until then calls come, and the last of them are answered."""
     until(lambda: all(sidecar.ready().values()))
-    sleep = container(pod_of(one("sidecar-example", "Deployment", "valkey-mcp")), "valkey-mcp")["lifecycle"]["preStop"]["sleep"]["seconds"]
+    sleep = container(pod_of(one("sidecar-example", "Deployment", "valkey-mcp")), "valkey-mcp")["lifecycle"]["preStop"][
+        "sleep"
+    ]["seconds"]
     seen: list[str] = []
     stop = threading.Event()
 

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from k8s.monitoring import dashboards
-from k8s.monitoring.panels import ROWS
 
 BOARD: Mapping[str, Any] = json.loads(dashboards.DASHBOARD.read_text())
 PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
@@ -34,7 +33,7 @@ def test_every_panel_has_a_place_of_its_own_and_every_row_is_full() -> None:
                 assert x < COLUMNS
     assert {panel["title"] for panel in PANELS} == set(taken.values())
     assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
-    for row in ROWS:
+    for row in dashboards.ROWS:
         assert sum(panel.width for panel in row.panels) % COLUMNS == 0, row.title
 
 

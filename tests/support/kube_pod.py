@@ -210,7 +210,12 @@ def expand(word: str, environment: Mapping[str, str]) -> str:
 def isolated(mounts: Sequence[tuple[str, str, bool]], command: Sequence[str]) -> list[str]:
     """`command` with a root of its own that cannot be written: the system's programs, and these mounts."""
     lines = ["root=$(mktemp -d)", "mount -t tmpfs -o size=4m,mode=755 root $root", "cd $root"]
-    lines += ["mkdir -p usr proc dev etc", "mount -o bind,ro /usr usr", "mount --bind /proc proc", "mount --bind /dev dev"]
+    lines += [
+        "mkdir -p usr proc dev etc",
+        "mount -o bind,ro /usr usr",
+        "mount --bind /proc proc",
+        "mount --bind /dev dev",
+    ]
     lines += ["for each in bin sbin lib lib64; do [ -e /$each ] && ln -s usr/$each $each; done"]
     lines += ["cp /etc/ld.so.cache etc/"]
     for host, path, readonly in mounts:

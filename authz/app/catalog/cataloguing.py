@@ -17,6 +17,9 @@ from authz.policy.catalog.recommend import recommend
 from authz.policy.catalog.write import write_catalog
 
 MAX_NAME = 8_192  # characters of a URI; what is longer is governed by no rule
+# A server that lists a tool `*` must not get a rule for every tool out of it.
+_GLOB = "in a policy its name would stand for others: it has a *"
+_NAMED = ("prompt", "resource")  # what the policy to start from names; templates have a * of their own (RFC 6570, 2.4.2)
 _MAX_SCHEMA = 65_536  # characters of a schema's Python text: beyond it nobody reviews it
 _MAX_SCHEMAS = 640_000  # of all together: a catalogue has at most 1 MiB, and descriptions need room too
 
@@ -30,6 +33,9 @@ def catalogue(found: Found, server: str, source: Mapping[str, str]) -> tuple[Cat
     for definition in found.tools:
         if is_doubtful(definition.name) or _is_hidden(definition.name) or definition.name in tools:
             notes.append(f"tool {visible(definition.name, 128)!r}: left out, its name is doubtful or there twice")
+            continue
+        if "*" in definition.name:
+            notes.append(f"tool {definition.name!r}: left out, {_GLOB}")
             continue
         tool = _tool(definition, hints)
         size = len(repr(tool.input_schema))
@@ -112,6 +118,9 @@ def _items(listed: Iterable[CatalogItem], what: str, notes: list[str]) -> dict[s
     for item in listed:
         if item.key in items or not item.key or _is_hidden(item.key):
             notes.append(f"{what} {visible(item.key, 128)!r}: left out, its name is doubtful or there twice")
+            continue
+        if what in _NAMED and "*" in item.key:
+            notes.append(f"{what} {item.key!r}: left out, {_GLOB}")
             continue
         items[item.key] = CatalogItem(
             item.key,

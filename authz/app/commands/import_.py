@@ -16,6 +16,7 @@ from authz.app.importing.source import Dialect
 from authz.app.importing.table import table
 from authz.app.importing.yaml_text import yaml_text
 from authz.app.phrases import counted, reason
+from authz.app.policies.directory import MAX_FILE
 from authz.errors import AuthzError, PolicyError, Problem
 from authz.policy.compile.file import PolicyContext, compile_file
 
@@ -66,7 +67,8 @@ def run(files: Sequence[Path], source: From, out: Path | None, per: Per, windows
 def _imported(file: Path, dialects: tuple[Dialect, ...], options: Options) -> tuple[dict[str, str], list[Change]]:
     """The text of the policy and of its test by the names of the files, and what changes in meaning."""
     try:
-        text = file.read_bytes()
+        with file.open("rb") as opened:
+            text = opened.read(MAX_FILE + 1)  # it may be a device, or a pipe that never ends
     except OSError as error:
         raise PolicyError([Problem(str(file), 0, 0, "", f"cannot be read: {reason(error)}")]) from None
     policy, document = read_policy(text, str(file), dialects)

@@ -28,7 +28,7 @@ def progress(outcomes: Sequence[Outcome], *, width: int, verbose: bool) -> Itera
         if verbose:
             for outcome in several:
                 word = Text("FAILED", _FAILED) if outcome.failure else Text("PASSED", _PASSED)
-                yield Text(f"{outcome.case.id} ") + word
+                yield Text(f"{_plain(outcome.case.id)} ") + word
             continue
         signs = [outcome.failure is not None for outcome in several]
         room = max(10, width - len(file) - 1)
@@ -48,7 +48,7 @@ def failures(outcomes: Sequence[Outcome]) -> Iterator[Text]:
         document = outcome.case.document
         line, column = document.place(failure.path)
         call = f", call {failure.call}" if failure.call > 1 else ""
-        yield Text(f"\n{document.file}:{line}:{column}: ", "bold") + Text(f"{outcome.case.name}{call}", _FAILED)
+        yield Text(f"\n{document.file}:{line}:{column}: ", "bold") + Text(f"{_plain(outcome.case.name)}{call}", _FAILED)
         for said in failure.differences:
             yield Text(f"  {_plain(said)}")
         yield from section("tried", tried(failure.tried))
@@ -58,7 +58,7 @@ def short_summary(outcomes: Sequence[Outcome]) -> Iterator[Text]:
     """A line for each failed case, as other programs and people look for it."""
     for outcome in outcomes:
         if outcome.failure is not None:
-            yield Text("FAILED ", _FAILED) + Text(f"{outcome.case.id} - {_plain(outcome.failure.differences[0])}")
+            yield Text("FAILED ", _FAILED) + Text(_plain(f"{outcome.case.id} - {outcome.failure.differences[0]}"))
 
 
 def total(outcomes: Sequence[Outcome], *, deselected: int, took: float) -> Text:

@@ -5,14 +5,14 @@ Read as strictly as a policy, but that `null` is a value in what the server itse
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from authz.errors import PolicyError
+from authz.errors import PolicyError, Problem
 from authz.policy.catalog.entry import Catalog, CatalogItem, CatalogTool, Category, Risk
 from authz.policy.text import schema
-from authz.policy.text.document import Path, parse
+from authz.policy.text.document import Document, Path, parse
 
 FOLDER = "catalog"
 SCHEMA = "catalog_schema.json"
@@ -36,7 +36,7 @@ def server_of(file: str, given: object = None) -> str:
 def parse_catalog(text: bytes, file: str) -> Catalog:
     """The catalogue in `text`; raises PolicyError with every problem. `file` is its place relative to the directory."""
     document = parse(text, file, nullable=_is_servers_own)
-    problems = sorted([*document.problems, *schema.check(document, SCHEMA)])
+    problems = sorted([*document.problems, *schema.check(document, SCHEMA), *_globs(document)])
     if problems:
         raise PolicyError(problems)
     raw: dict[str, Any] = document.value
@@ -50,6 +50,15 @@ def parse_catalog(text: bytes, file: str) -> Catalog:
         resources=_items(raw.get("resources", {})),
         resource_templates=_items(raw.get("resource_templates", {})),
     )
+
+
+def _globs(document: Document) -> Iterator[Problem]:
+    """Tools that a policy could not name: a rule that was made for one of them would be for others too."""
+    tools = document.value.get("tools") if isinstance(document.value, dict) else None
+    for name in tools if isinstance(tools, dict) else ():
+        if "*" in name:
+            text = "a tool's name cannot have a *: in a policy it stands for any characters"
+            yield document.problem(("tools", name), text)
 
 
 def _is_servers_own(path: Path) -> bool:

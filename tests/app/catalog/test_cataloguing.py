@@ -11,6 +11,7 @@ from authz.app.catalog.reading import Found
 from authz.policy.catalog.definition import Definition, digest_of
 from authz.policy.catalog.entry import CatalogItem, Category
 from authz.policy.catalog.load import parse_catalog
+from authz.policy.catalog.starter import starter_policy
 from authz.policy.catalog.write import write_catalog
 
 
@@ -42,6 +43,24 @@ def test_a_name_that_could_be_another_is_left_out(name: str) -> None:
     assert len(notes) == 1
     assert notes[0].endswith("left out, its name is doubtful or there twice")
     assert "\x1b" not in notes[0]
+
+
+@pytest.mark.parametrize("name", ["*", "get_*", "del*_all"])
+def test_a_name_that_would_be_a_glob_in_a_policy_is_left_out(name: str) -> None:
+    found = Found(
+        tools=[Definition(name), Definition("get_it")],
+        prompts=[CatalogItem(name)],
+        resources=[CatalogItem(name)],
+        resource_templates=[CatalogItem("file:///{path*}")],
+    )
+    catalog, notes = catalogue(found, "x", {})
+    assert notes == (
+        f"tool {name!r}: left out, in a policy its name would stand for others: it has a *",
+        f"prompt {name!r}: left out, in a policy its name would stand for others: it has a *",
+        f"resource {name!r}: left out, in a policy its name would stand for others: it has a *",
+    )
+    assert [*catalog.resource_templates] == ["file:///{path*}"]
+    assert starter_policy(catalog, "x.yaml").endswith("default: deny\n\ntools:\n  # Read\n  get_it: allow\n")
 
 
 def test_of_two_tools_of_one_name_the_first_counts() -> None:

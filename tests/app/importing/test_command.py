@@ -158,6 +158,13 @@ def test_if_one_file_cannot_be_carried_over_nothing_is_written(
     ]
 
 
+def test_what_never_ends_is_not_read_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run([Path("/dev/zero")], From.AUTO, None, Per.SOURCE, Windows.SLIDING, force=False) == 2
+    assert capsys.readouterr().err == (
+        "/dev/zero: expected at most 1048576 bytes, got 1048577\n1 problem, nothing is written\n"
+    )
+
+
 def test_what_would_not_load_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

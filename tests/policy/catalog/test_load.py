@@ -98,6 +98,12 @@ def test_what_does_not_fit_is_said_at_its_place(text: str, expected: str) -> Non
     assert found == [f"catalog/x.yaml:{expected}"]
 
 
+def test_a_tool_that_no_policy_could_name_is_refused() -> None:
+    assert problems_of('tools: {get: {categories: [Read], risk: Low}, "del*": {categories: [Read], risk: Low}}') == [
+        "catalog/x.yaml:2:47: tools.del*: a tool's name cannot have a *: in a policy it stands for any characters"
+    ]
+
+
 def test_all_problems_are_told_and_not_the_first() -> None:
     assert len(problems_of("tools: {a: {risk: x}, b: {categories: [Read], risk: y}}")) == 3
 

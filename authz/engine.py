@@ -6,7 +6,6 @@ goes wrong is a denial with a reason, and the cause is in the log.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import secrets
@@ -14,27 +13,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from authz.approval import OWN_ID, approval_request
-from authz.audit import AuditSink, Record
+from authz.approval import OWN_ID
+from authz.audit import AuditSink
 from authz.challenging import challenge_for
 from authz.conclude import Frame, conclude, least
-from authz.errors import ApprovalError, MalformedMessage, StoreError, TokenBusy, TokenRefused
+from authz.errors import MalformedMessage, TokenBusy, TokenRefused
+from authz.explanation import UNREAD, Explanation, unexamined
 from authz.identity import Identities
-from authz.identity.callers import Callers, is_certified
+from authz.identity.callers import Callers
 from authz.mcp.challenge import Challenge
-from authz.mcp.exact import canonical_params
 from authz.mcp.message import BodyLimits, decode
 from authz.mcp.reply import ReplyStyle, encode_allowed, encode_denied, encode_malformed, encode_refused
 from authz.model import (
     ANONYMOUS,
     HTTP_METADATA,
     HTTP_PREFLIGHT,
-    Approval,
     Call,
-    Charge,
     Decision,
     Discharge,
     Disclose,
@@ -43,29 +39,25 @@ from authz.model import (
     Evaluation,
     Exchange,
     HttpRequest,
-    Message,
-    MessageKind,
-    Obligation,
     Principal,
     Reason,
     Reply,
     Shadowed,
     Step,
 )
+from authz.payment import PAID, pay
 from authz.policy.decide import denied
 from authz.policy.evaluate import evaluate
 from authz.policy.limits import caller_descriptor
-from authz.policy.matching import Way
 from authz.policy.rules import Policy
 from authz.policy.selection import PolicySet
+from authz.recording import Recorder
+from authz.shadowing import Watchers
 from authz.state.clients import Client, Openers
-from authz.state.store import Attempt, Owed, Store
+from authz.state.store import Store
 
 _log = logging.getLogger(__name__)
 
-_UNREAD = Message(MessageKind.HTTP, "")
-_NOTHING_READ = Exchange(Era.LEGACY, (_UNREAD,))
-_PAID = Discharge(paid=True)
 _INITIALIZE = "initialize"
 _IDENTITY = "identity"  # what denies a caller whose token does not count, in place of a rule
 _OPEN = (HTTP_METADATA, HTTP_PREFLIGHT)  # who asks for these has no token yet (RFC 9728, 3) or may not send one (CORS)
@@ -88,23 +80,6 @@ class EngineSettings:
     callers: Callers = field(default_factory=Callers)
 
 
-class Explanation(Struct, frozen=True, gc=False):
-    """One request as the engine sees it, with nothing charged and nothing written.
-
-    `steps` are every block, rule and condition that was tried; `obligations` what would be owed by each message.
-    `selected_by` is what chose the policy, None where there was no choice.
-    """
-
-    exchange: Exchange
-    principal: Principal
-    decisions: tuple[Decision, ...]
-    obligations: tuple[tuple[Obligation, ...], ...]
-    steps: tuple[Step, ...]
-    shadowed: tuple[Shadowed, ...]
-    reply: Reply
-    selected_by: Way | None = None
-
-
 class Engine:
     """Decides requests against the policies in force.
 
@@ -125,8 +100,7 @@ class Engine:
     ) -> None:
         self._policies = policies
         self._store = store
-        self._sinks = tuple(sinks)
-        self._required = tuple(required)
+        self._recorder = Recorder(sinks, required, clock, timer)
         self._settings = settings or EngineSettings()
         self._clock = clock
         self._timer = timer
@@ -151,7 +125,7 @@ class Engine:
         started = self._timer()
         try:
             explanation = await self._decide(request, steps=None, peek=False)
-            return self._recorded(request, explanation, started)
+            return self._recorder.record(request, explanation, started, self._settings.style)
         except Exception as error:
             return self.refuse(Reason.INTERNAL, request, error)
 
@@ -169,9 +143,10 @@ class Engine:
                 _log.error("a decision failed", exc_info=error)
             cause = "" if error is None else f"{type(error).__name__}: {error}"
             decision = self._undecided(reason, cause)
-            explanation = _unexamined(decision, encode_refused(reason, decision.id))
+            explanation = unexamined(decision, encode_refused(reason, decision.id))
         try:
-            return self._recorded(request or HttpRequest("", "", "", {}), explanation, started)
+            unread = request or HttpRequest("", "", "", {})
+            return self._recorder.record(unread, explanation, started, self._settings.style)
         except Exception:
             _log.exception("decision %s could not be recorded", explanation.decisions[0].id)
             return explanation.reply
@@ -179,11 +154,11 @@ class Engine:
     def _unread(self, error: MalformedMessage, server: str = "") -> Explanation:
         """The denial of a request that could not be read."""
         decision = replace(self._undecided(error.reason, str(error)), server=server, detail=error.kind)
-        return _unexamined(decision, encode_malformed(error, decision.id, self._settings.style))
+        return unexamined(decision, encode_malformed(error, decision.id, self._settings.style))
 
     def _undecided(self, reason: Reason, cause: str) -> Decision:
         revision = self._policies.revision
-        return Decision(self._new_id(), Effect.DENY, reason, _UNREAD, cause=cause, revision=revision)
+        return Decision(self._new_id(), Effect.DENY, reason, UNREAD, cause=cause, revision=revision)
 
     # --------------------------------------------------------------------------------------------- one request
 
@@ -207,7 +182,7 @@ class Engine:
             calls: list[Call] = []
             refused: Evaluation | None = None
             evaluations = [Evaluation(Effect.DENY, policy, rule)] * len(exchange.messages)
-            discharge: Discharge | None = _PAID
+            discharge: Discharge | None = PAID
         else:
             principal, refused = self._identify(request, policy, exchange)
             calls = self._calls(request, exchange, policy, principal)
@@ -215,14 +190,15 @@ class Engine:
                 evaluations = [evaluate(policy, policies.baselines, call, steps) for call in calls]
             else:
                 evaluations = [refused] * len(calls)
-            discharge = await self._discharge(request, calls, evaluations, peek)
+            discharge = await pay(self._store, request, calls, evaluations, settings.approval_claim, peek=peek)
             if calls[0].message.method == _INITIALIZE and refused is None and not peek:
                 self._declare(request, calls[0])
         frame = Frame(server, policies.revision, self._discloses(principal), self._new_id)
         decisions = conclude(exchange.messages, evaluations, discharge, frame)
         shadowed: tuple[Shadowed, ...] = ()
         if calls and policies.shadows:
-            shadowed = await self._shadow(request, policies, server, calls, peek, refused)
+            watchers = Watchers(self._store, settings.identities, peek=peek, refused=refused)
+            shadowed = await watchers.watch(policies.beside(server), request, calls)
         if decisions[0].approval is not None and not exchange.batch:
             exchange = self._opening(request, exchange, calls[0])
         if decisions[0].effect is Effect.ALLOW:  # then all are: a batch is let through whole or not at all
@@ -303,157 +279,11 @@ class Engine:
             return exchange
         return replace(exchange, messages=(replace(call.message, opens_urls=True),))
 
-    async def _discharge(
-        self, request: HttpRequest, calls: Sequence[Call], evaluations: list[Evaluation], peek: bool
-    ) -> Discharge | None:
-        """What came of paying, None where the store could not tell.
-
-        An evaluation becomes a denial where a person cannot be asked about its call.
-        """
-        owes = False
-        for evaluation in evaluations:
-            if evaluation.effect is Effect.DENY:
-                return _PAID  # a denied call consumes nothing
-            owes = owes or bool(evaluation.obligations)
-        if not owes:
-            return _PAID
-        parts: list[Owed] = []
-        for part, (call, evaluation) in enumerate(zip(calls, evaluations, strict=True)):
-            try:
-                parts.append(self._owed(request, part, call, evaluation))
-            except ApprovalError as error:
-                evaluations[part] = denied(error.reason, evaluation.rule, evaluation.reason_text, str(error))
-                return _PAID
-        try:
-            return await self._store.discharge(Attempt(parts, _repeat_key(request), peek))
-        except StoreError as error:
-            _log.debug("the store could not tell: %s", error)  # who keeps the store says so once
-            return None
-
-    def _owed(self, request: HttpRequest, part: int, call: Call, evaluation: Evaluation) -> Owed:
-        """What one message owes: its charges, and one request that stands for all approvals."""
-        obligations = evaluation.obligations
-        charges = tuple([one for one in obligations if isinstance(one, Charge)])
-        if len(charges) == len(obligations):
-            return Owed(charges)
-        approvals = [one for one in obligations if isinstance(one, Approval)]
-        params = canonical_params(request.body, part)
-        claim = self._settings.approval_claim
-        return Owed(charges, approval_request(call, evaluation, approvals, params, claim=claim))
-
-    async def _shadow(
-        self,
-        request: HttpRequest,
-        policies: PolicySet,
-        server: str,
-        calls: Sequence[Call],
-        peek: bool,
-        refused: Evaluation | None,
-    ) -> tuple[Shadowed, ...]:
-        """What each shadow policy would have done. Whatever goes wrong here changes nothing (policies/README.md 7)."""
-        outcomes = []
-        for shadow in policies.beside(server):
-            for call in calls:
-                try:
-                    seen = call
-                    if refused is not None and not shadow.identity:
-                        outcomes.append(Shadowed(shadow.file, Effect.DENY, refused.reason, refused.rule))
-                        continue
-                    if shadow.identity:
-                        identify = self._settings.identities.identify
-                        seen = replace(call, principal=identify(request, shadow.identity, call.server, call.now))
-                    outcomes.append(await self._shadow_one(shadow, seen, peek))
-                except (StoreError, TokenRefused, TokenBusy) as error:
-                    outcomes.append(Shadowed(shadow.file, Effect.DENY, error.reason))
-                except Exception:
-                    _log.exception("shadow policy %s failed", shadow.file)
-                    outcomes.append(Shadowed(shadow.file, Effect.DENY, Reason.INTERNAL))
-        return tuple(outcomes)
-
-    async def _shadow_one(self, shadow: Policy, call: Call, peek: bool) -> Shadowed:
-        evaluation = evaluate(shadow, (), call)
-        reason = evaluation.reason
-        if any(isinstance(one, Approval) for one in evaluation.obligations):
-            reason = Reason.APPROVAL_REQUIRED  # nobody is asked
-        elif evaluation.obligations:
-            charges = tuple(one for one in evaluation.obligations if isinstance(one, Charge))
-            paid = await self._store.discharge(Attempt([Owed(charges)], peek=peek))
-            reason = reason if paid.paid else Reason.RATE_LIMITED
-        effect = Effect.ALLOW if reason is Reason.ALLOWED else Effect.DENY
-        return Shadowed(shadow.file, effect, reason, evaluation.rule)
-
-    def _recorded(self, request: HttpRequest, explanation: Explanation, started: float) -> Reply:
-        """The explanation's reply once it is written down; where it must be and cannot, a denial."""
-        records = self._records(request, explanation, started)
-        # Kept to the end: one sink that refuses a record must not keep the others from it.
-        taken = [sink.write(record) for record in records for sink in self._required]
-        if explanation.reply.allowed and not all(taken):
-            explanation = self._unrecorded(explanation)
-            records = self._records(request, explanation, started)
-            for record in records:
-                for sink in self._required:
-                    sink.write(record)
-        for record in records:
-            for sink in self._sinks:
-                sink.write(record)
-        return explanation.reply
-
-    def _unrecorded(self, explanation: Explanation) -> Explanation:
-        """The denial of what would be allowed but cannot be recorded."""
-        decisions = tuple(
-            replace(decision, effect=Effect.DENY, reason=Reason.AUDIT_UNAVAILABLE) for decision in explanation.decisions
-        )
-        reply = encode_denied(explanation.exchange, decisions, self._settings.style)
-        return replace(explanation, decisions=decisions, reply=reply)
-
-    def _records(self, request: HttpRequest, explanation: Explanation, started: float) -> list[Record]:
-        """One record a decision."""
-        exchange = explanation.exchange
-        now = self._clock()
-        latency = self._timer() - started
-        parts = len(explanation.decisions)
-        return [
-            Record(
-                time=now,
-                decision=decision,
-                principal=explanation.principal,
-                session=exchange.session,
-                http_method=request.method,
-                address=request.source_address,
-                peer=request.peer,
-                caller=request.caller if is_certified(request.caller) else "",
-                era=None if exchange is _NOTHING_READ else exchange.era,
-                version=exchange.version,
-                trace_id=exchange.trace_id,
-                request_id=request.headers.get("x-request-id", ""),
-                body=request.body,
-                obligations=owed,
-                shadowed=explanation.shadowed[part::parts],
-                selected_by=explanation.selected_by or "",
-                latency=latency,
-                part=part,
-                parts=parts,
-            )
-            for part, (decision, owed) in enumerate(zip(explanation.decisions, explanation.obligations, strict=True))
-        ]
-
-
-def _unexamined(decision: Decision, reply: Reply) -> Explanation:
-    """All there is to say where no message was seen."""
-    return Explanation(_NOTHING_READ, ANONYMOUS, (decision,), ((),), (), (), reply)
-
 
 def _client(request: HttpRequest, call: Call) -> Client:
     """Which program of whose it is, as far as anybody can tell."""
     agent = request.headers.get("user-agent", "")
     return call.server, "\n".join(caller_descriptor(call)), agent[:_LONGEST_AGENT]
-
-
-def _repeat_key(request: HttpRequest) -> bytes:
-    """What is the same where the proxy asks twice about one request, b"" where the proxy gave it no id."""
-    if not request.stream_id:
-        return b""
-    return hashlib.sha256(f"{request.caller}\n{request.stream_id}\n".encode() + request.wire).digest()
 
 
 def _decision_ids() -> Callable[[], str]:

@@ -28,3 +28,8 @@ def test_a_name_that_hides_what_it_is_is_doubtful(name: str) -> None:
 @pytest.mark.parametrize("name", ["get_value", "a b", "x" * 128, "größe", "データ", "می\u200cخواهم", "👩\u200d💻"])
 def test_other_names_are_names_like_any_other(name: str) -> None:
     assert not is_doubtful(name)
+
+
+@pytest.mark.parametrize("name", ["get\u2800", "\u2800get", "g\u3164et", "get\u034f", "get\ufe0f"])
+def test_a_name_with_what_nobody_sees_is_a_twin(name: str) -> None:
+    assert fold(name) == "get"

@@ -53,7 +53,7 @@ class Pods:
         template = one(overlay, kind, name)["spec"]["template"]
         volumes = {}
         for volume in template["spec"]["volumes"]:
-            files = _files(overlay, volume, secrets or {})
+            files = files_of(overlay, volume, secrets or {})
             if files is not None:
                 directory = self._children.directory / f"{name}-{volume['name']}"
                 self.volumes[name, volume["name"]] = ConfigVolume(directory, files)
@@ -64,7 +64,7 @@ class Pods:
         )
 
 
-def _files(
+def files_of(
     overlay: str | Path, volume: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]
 ) -> dict[str, str] | None:
     """What kubelet would write into a volume, None where it has no such content."""

@@ -1,4 +1,4 @@
-"""A real kube-apiserver takes every overlay as it is, with Pod Security `restricted`, and refuses what is broken in it."""
+"""A real kube-apiserver takes every overlay as it is, Pod Security `restricted` and all, and refuses broken ones."""
 
 from __future__ import annotations
 

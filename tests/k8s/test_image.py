@@ -1,4 +1,4 @@
-"""The steps of Containerfile, carried out: twice the same files, by the lock's hashes, and they run as nobody, read-only."""
+"""The steps of Containerfile, carried out: twice the same files, pinned by the lock, and they run as nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mesh-wide-tls and plain-envoy-tls, run: the listed proxy is answered, another certificate of the same authority is not."""
+"""mesh-wide-tls and plain-envoy-tls, run: the listed proxy is answered, another one of the same authority is not."""
 
 from __future__ import annotations
 

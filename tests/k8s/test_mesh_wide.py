@@ -62,7 +62,7 @@ def mesh(image: Path) -> Iterator[Mesh]:
     with tempfile.TemporaryDirectory(prefix="mesh-", dir="/tmp") as name, Children(Path(name)) as running:
         Path(name).chmod(0o755)
         made = Mesh(image, running)
-        # The server of the sidecar example listens on loopback, port 8000; the cluster of cds.yaml asks the Service's 80.
+        # The server of the sidecar example listens on port 8000; the cluster of cds.yaml asks the Service's 80.
         made.pods.volumes["mcp-gateway", "xds"].write(one_server(80, 8000))
         made.start()
         yield made

@@ -1,4 +1,4 @@
-"""kubeconform and the API's own schemas find nothing in what kustomize builds; Istio's own reader takes its configuration."""
+"""kubeconform finds nothing in what kustomize builds; Istio's own reader takes its configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sidecar example as it is built, run: its Envoy, its service, its policies, with real MCP traffic, until its end."""
+"""The sidecar example as it is built, run: its Envoy, service and policies, with real MCP traffic, until its end."""
 
 from __future__ import annotations
 

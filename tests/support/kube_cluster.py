@@ -1,4 +1,4 @@
-"""A real kube-apiserver with etcd on loopback, asked by the real kubectl. Nothing schedules: no kubelet, no controllers."""
+"""A real kube-apiserver with etcd on loopback, asked by the real kubectl. No kubelet, no controllers: nothing runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pod's specification -> its containers as processes, as a kubelet would start and end them, in namespaces of their own.
+"""A pod's specification -> its containers as processes, started and ended as kubelet does, in their own namespaces.
 
 One network namespace is the pod's, or several pods'; each container has its own read-only root, user, groups, no
 capabilities, and exactly the volumes that the manifest mounts. What is run is the configuration of the manifest, to the
@@ -44,8 +44,7 @@ class Network:
         def inside() -> None:
             try:
                 with open(self.path) as namespace:
-                    if _LIBC.setns(namespace.fileno(), CLONE_NEWNET):
-                        raise OSError(ctypes.get_errno(), "setns")
+                    _enter(namespace.fileno())
                 done.append(work())
             except BaseException as error:
                 failed.append(error)
@@ -56,6 +55,11 @@ class Network:
         if failed:
             raise failed[0]
         return done[0]
+
+
+def _enter(namespace: int) -> None:
+    if _LIBC.setns(namespace, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 class ConfigVolume:
@@ -151,7 +155,7 @@ class Pod:
         return self.network.run(lambda: _status(POD_IP, port, asked["path"], probe.get("timeoutSeconds", 1))) < 400
 
     def end(self) -> None:
-        """Hooks first, all at once; then containers, then sidecars the other way round, each when the one before has gone."""
+        """Hooks first, all at once; then containers, then sidecars the other way round, one after the other."""
         hooks = [each.get("lifecycle", {}).get("preStop", {}).get("sleep", {}) for each in self.spec["containers"]]
         assert not any("lifecycle" in each for each in self.spec.get("initContainers", ()))
         time.sleep(max((hook.get("seconds", 0) for hook in hooks), default=0))
@@ -181,8 +185,8 @@ class Pod:
     def _root(self, container: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
         """(what is on this machine, where the container sees it, read-only), parents first."""
         found = [(str(host), path, True) for path, host in self._mounts.items()]
-        for mount in sorted(container["volumeMounts"], key=lambda mount: str(mount["mountPath"])):
-            found.append((str(self._volumes[mount["name"]]), mount["mountPath"], bool(mount.get("readOnly"))))
+        mounts = sorted(container["volumeMounts"], key=lambda mount: str(mount["mountPath"]))
+        found += [(str(self._volumes[one["name"]]), one["mountPath"], bool(one.get("readOnly"))) for one in mounts]
         if self._hosts:
             file = self._children.directory / "hosts"
             file.write_text("".join(f"{address} {name}\n" for name, address in self._hosts.items()))

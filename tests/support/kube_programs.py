@@ -1,4 +1,4 @@
-"""requirements/{go,debian.txt} -> build/programs: kube-apiserver, kubectl, etcd, the checkers and the CRDs, by their hashes.
+"""requirements/{go,debian.txt} -> build/programs: kube-apiserver, kubectl, etcd, checkers and CRDs, by their hashes.
 
 A program of its own (`make test-k8s` runs it). Versions stand in requirements/, hashes beside them; nothing is taken
 that has others.

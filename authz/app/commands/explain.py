@@ -18,7 +18,8 @@ from authz.app.commands.explain_data import as_data
 from authz.app.commands.question import Question
 from authz.app.phrases import counted
 from authz.app.settings.settings import Settings
-from authz.engine import Engine, Explanation
+from authz.engine import Engine
+from authz.explanation import Explanation
 from authz.model import (
     Algorithm,
     Approval,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from authz.engine import Explanation
+from authz.explanation import Explanation
 from authz.model import Algorithm, Approval, Charge
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jsonschema_rs
+
 from authz.policy.arguments.form import MAX_NESTING, MAX_SCHEMAS
 from authz.policy.arguments.schema import TYPES, Schema
 
@@ -21,6 +23,9 @@ _PLAIN = (
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems"),
     *("minContains", "maxContains", "minProperties", "maxProperties"),
 )
+# What closes a place where it is false. As a schema it would judge what no other schema has seen.
+_CLOSING = ("unevaluatedProperties", "unevaluatedItems")
+_DYNAMIC = ("$dynamicRef", "$recursiveRef")  # what they refer to depends on who refers to them
 
 
 class WrittenError(ValueError):
@@ -32,6 +37,10 @@ def plain(schema: Mapping[str, Any]) -> Schema:
     found = _Reader(schema).read(schema, 0, ())
     if not isinstance(found, dict):
         raise WrittenError("expected a JSON Schema, which is a mapping")
+    try:
+        jsonschema_rs.meta.validate(found)
+    except jsonschema_rs.ValidationError as error:
+        raise WrittenError(error.message.splitlines()[0]) from error
     return found
 
 
@@ -66,6 +75,7 @@ class _Reader:
             if keyword in schema:
                 members = _members(keyword, schema[keyword])
                 found[keyword] = {name: self.read(one, depth + 1, within) for name, one in members.items()}
+        _closing(schema, found)
         self._items(schema, found, depth, within)
         self._dependencies(schema, found, depth, within)
         _old_bounds(found)
@@ -86,7 +96,8 @@ class _Reader:
         """`dependencies` of draft-07: of names where it has a list, else of schemas."""
         for name, needed in _members("dependencies", schema.get("dependencies", {})).items():
             if isinstance(needed, list):
-                found["dependentRequired"] = {**found.get("dependentRequired", {}), name: needed}
+                before = _members("dependentRequired", found.get("dependentRequired", {}))
+                found["dependentRequired"] = {**before, name: needed}
             else:
                 part = self.read(needed, depth + 1, within)
                 found["dependentSchemas"] = {**found.get("dependentSchemas", {}), name: part}
@@ -108,9 +119,21 @@ class _Reader:
         return self.read(target, depth + 1, (*within, reference))
 
 
+def _closing(schema: Mapping[str, Any], found: Schema) -> None:
+    """Keep `false` of what closes a place; refuse whatever else would bound a value and is not understood."""
+    for keyword in _CLOSING:
+        if schema.get(keyword) is False:
+            found[keyword] = False
+        elif keyword in schema and schema[keyword] not in (True, {}):
+            raise WrittenError(f"its {keyword} is neither true nor false, which is not supported")
+    for keyword in _DYNAMIC:
+        if keyword in schema:
+            raise WrittenError(f"it has {keyword}, which is not supported")
+
+
 def _types(given: Any) -> Any:
     names = [given] if isinstance(given, str) else given
-    if not isinstance(names, list) or not names or not all(name in TYPES for name in names):
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name in TYPES for name in names):
         raise WrittenError(f"its type {given!r} is none of JSON Schema")
     return given
 

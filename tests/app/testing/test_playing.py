@@ -297,7 +297,9 @@ def test_many_signs_take_several_lines(playing):
 
 
 def test_what_a_terminal_would_obey_is_made_visible(playing):
-    played = playing(bank('  - {name: a, tool: get, expect: allow, text: "\\e[2J"}'))
+    played = playing(bank('  - {name: "a\\e[1m", tool: get, expect: allow, text: "\\e[2J"}'))
     shown = printed(reporting.failures(played.outcomes)) + printed(reporting.short_summary(played.outcomes))
+    shown += printed(reporting.progress(played.outcomes, width=80, verbose=True))
     assert "\x1b" not in shown
     assert "\\x1b[2J" in shown
+    assert shown.endswith("bank_test.yaml::a\\x1b[1m FAILED\n")

@@ -194,18 +194,37 @@ def watching() -> Iterator[Watched]:
         service = stack.start_service(
             children,
             policies,
-            *("--config", str(settings), "--listen", f"{stack.LOOPBACK}:0", *tls, "--callers", "CN=envoy"),
+            *(
+                "--timeout",
+                "1.5s",
+                "--config",
+                str(settings),
+                "--listen",
+                f"{stack.LOOPBACK}:0",
+                *tls,
+                "--callers",
+                "CN=envoy",
+            ),
             *("--audit", str(audit), "--state", store.url, "--approvals", f"{stack.LOOPBACK}:0"),
             *("--approvers", str(approvers), "--approve-unidentified", "--webhook-format", "slack"),
             *("--webhook-url", f"http://{stack.LOOPBACK}:{webhook.port}/hook"),
         )
-        envoy = stack.start_envoy(children, stack.configure(stack.start_server(children), service.socket))
+        envoy = stack.start_envoy(children, _patient(stack.configure(stack.start_server(children), service.socket)))
         prometheus = _prometheus(
             children, {"mcp-authz": (service.admin, "/metrics"), "envoy": (envoy.admin, "/stats/prometheus")}
         )
         approver = Approver(service.approvals, token)
         prometheus.until("mcp_authz_build_info and on () envoy_http_ext_authz_ok")
         yield Watched(children, service, envoy, store, approver, policies, audit, prometheus)
+
+
+def _patient(configuration: dict[str, Any]) -> dict[str, Any]:
+    """With a longer wait for the service: what is too late on a busy machine is answered 503, and clients give up."""
+    (listener,) = configuration["static_resources"]["listeners"]
+    for one in stack.connection_manager(listener)["http_filters"]:
+        if one["name"] == "envoy.filters.http.ext_authz":
+            one["typed_config"]["grpc_service"]["timeout"] = "2s"
+    return configuration
 
 
 def _prometheus(children: Children, jobs: Mapping[str, tuple[int, str]]) -> Prometheus:

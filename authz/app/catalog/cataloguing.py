@@ -19,7 +19,8 @@ from authz.policy.catalog.write import write_catalog
 MAX_NAME = 8_192  # characters of a URI; what is longer is governed by no rule
 # A server that lists a tool `*` must not get a rule for every tool out of it.
 _GLOB = "in a policy its name would stand for others: it has a *"
-_NAMED = ("prompt", "resource")  # what the policy to start from names; templates have a * of their own (RFC 6570, 2.4.2)
+# What the policy to start from names; templates are not in it and have a * of their own (RFC 6570, 2.4.2).
+_NAMED = ("prompt", "resource")
 _MAX_SCHEMA = 65_536  # characters of a schema's Python text: beyond it nobody reviews it
 _MAX_SCHEMAS = 640_000  # of all together: a catalogue has at most 1 MiB, and descriptions need room too
 

@@ -83,7 +83,8 @@ def checked(url: str) -> str:
 
 
 def _of_command(place: Place, seconds: float, errors: TextIO) -> Client:
-    bounded = ["-m", "authz.app.catalog.bounded", str(MAX_BYTES), *place.command]
+    # -P: not even a module of ours may come from the directory that somebody happens to be in.
+    bounded = ["-P", "-m", "authz.app.catalog.bounded", str(MAX_BYTES), *place.command]
     parameters = StdioServerParameters(command=sys.executable, args=bounded, env=dict(place.environment))
     return Client(stdio_client(parameters, errlog=errors), read_timeout_seconds=seconds)
 

@@ -112,7 +112,7 @@ def listening_socket() -> socket.socket:
 def start_server(children: Children, name: str = "server", *, transport: str = "http") -> int:
     """The MCP server of the demo; gives its port. Connections queue until it is ready."""
     with listening_socket() as listener:
-        command = [sys.executable, "-m", "authz.app.demo.server", str(listener.fileno()), transport]
+        command = [sys.executable, "-P", "-m", "authz.app.demo.server", str(listener.fileno()), transport]
         children.start(name, command, pass_fds=[listener.fileno()])
         port: int = listener.getsockname()[1]
     return port
@@ -124,7 +124,7 @@ def start_service(
     *flags: str,
     name: str = "authz",
     socket_path: Path | None = None,
-    program: Sequence[str] = ("-m", "authz.app.cli"),
+    program: Sequence[str] = ("-P", "-m", "authz.app.cli"),
     seconds: float = 20.0,
 ) -> Service:
     """`mcp-authz serve` on a unix socket in the children's directory; returns when it says that it is ready.

@@ -28,6 +28,7 @@ MODULE = "authz.app.policies.ahead_process"
 FEWEST = 100  # files; below that it is done here before another process has begun
 HEAD_START = 32  # files that are read here while the other process starts
 _PIPE = 1 << 20  # bytes that may wait; the default holds the answer to four files
+_LARGEST = 64 << 20  # bytes of an answer; a text has at most 1 MiB, and each value in it five more for its place
 # Numbers are big-endian. Before a text stands its length, before an answer the number of its text and the length: 0 for
 # one to be read here. The file of texts begins with the number of the last one that was read here: too late for those.
 LENGTH = 4
@@ -76,8 +77,9 @@ class _Ahead:
                 for source in sources:
                     file.write(len(source).to_bytes(LENGTH) + source)
             self._position = mmap.mmap(content, POSITION)
+            # -P: else a file `yaml.py` in the directory that somebody happens to be in would be run.
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of this package
-                [sys.executable, "-m", MODULE, str(content)],
+                [sys.executable, "-P", "-m", MODULE, str(content)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -93,6 +95,8 @@ class _Ahead:
         self._buffer = bytearray()
         self._waiting: tuple[int, bytes] | None = None  # an answer for a source that was not asked for yet
         self._over = False
+        self._next = 0  # what the next answer may be for at least
+        self._count = len(sources)
 
     def take(self, number: int) -> Reading | None:
         """What is known of source `number`, None where it is to be read here. Never waits."""
@@ -107,8 +111,12 @@ class _Ahead:
         self._waiting = None
         if not answer:
             return None
-        value, starts = msgspec.msgpack.decode(answer)
-        return value, array("I", starts)
+        try:
+            value, starts = msgspec.msgpack.decode(answer)
+            return value, array("I", starts)
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            self._distrust(str(error))
+            return None
 
     def end(self) -> None:
         """End the process, whatever it does."""
@@ -122,10 +130,15 @@ class _Ahead:
         head = 2 * LENGTH
         while not self._over:
             if len(self._buffer) >= head:
-                end = head + int.from_bytes(self._buffer[LENGTH:head])
+                number, size = int.from_bytes(self._buffer[:LENGTH]), int.from_bytes(self._buffer[LENGTH:head])
+                if not self._next <= number < self._count or size > _LARGEST:
+                    self._distrust(f"expected text {self._next} or a later one, got {size} bytes for text {number}")
+                    return None
+                end = head + size
                 if len(self._buffer) >= end:
-                    found = int.from_bytes(self._buffer[:LENGTH]), bytes(self._buffer[head:end])
+                    found = number, bytes(self._buffer[head:end])
                     del self._buffer[:end]
+                    self._next = number + 1
                     return found
             try:
                 more = os.read(self._answers.fileno(), _PIPE)
@@ -134,3 +147,8 @@ class _Ahead:
             self._over = not more
             self._buffer += more
         return None
+
+    def _distrust(self, why: str) -> None:
+        """Read the rest here: what the process says cannot be an answer."""
+        self._over = True
+        _log.warning("policies: read without the other process, which does not answer as it should: %s", why)

@@ -4,6 +4,7 @@ import io
 import logging
 import mmap
 import os
+import select
 import subprocess
 import sys
 
@@ -98,6 +99,49 @@ def test_the_other_process_is_gone_and_reaped_after_the_load(processes):
     with reading_ahead(sources(), fewest=1):
         pass
     assert processes[0].returncode == -9
+
+
+def frame(number: int, content: bytes) -> bytes:
+    return number.to_bytes(LENGTH) + len(content).to_bytes(LENGTH) + content
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (frame(1, b"") + frame(0, b""), "expected text 2 or a later one, got 0 bytes for text 0"),
+        (frame(0, b"") * 9, "expected text 1 or a later one, got 0 bytes for text 0"),
+        (frame(20, b""), "expected text 0 or a later one, got 0 bytes for text 20"),
+        ((5).to_bytes(LENGTH) + b"\xff" * LENGTH, "expected text 0 or a later one, got 4294967295 bytes for text 5"),
+        (frame(0, b"\xc1"), "MessagePack data is malformed: invalid opcode '\\xc1' (byte 0)"),
+        (frame(0, b"\x01"), "cannot unpack non-iterable int object"),
+    ],
+)
+def test_what_cannot_be_an_answer_is_not_believed_and_the_rest_is_read_here(monkeypatch, caplog, said, why):
+    caplog.set_level(logging.WARNING)
+    real = subprocess.Popen
+    started: list[subprocess.Popen] = []
+
+    def start(command, **options):
+        forever = f"import sys, time; sys.stdout.buffer.write({said!r}); sys.stdout.flush(); time.sleep(60)"
+        started.append(real([sys.executable, "-c", forever], **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    files = sources()
+    with reading_ahead(files, fewest=1):
+        asked = [source for _, source in sorted(files.items()) if source.ahead is not None]
+        assert select.select([started[0].stdout], [], [], 20)[0]
+        assert [source.ahead() for source in asked] == [None] * len(asked)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"policies: read without the other process, which does not answer as it should: {why}"
+    ]
+
+
+def test_no_module_comes_from_the_directory_somebody_is_in(tmp_path, monkeypatch, processes):
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('run')\n")
+    monkeypatch.chdir(tmp_path)
+    with reading_ahead(sources(), fewest=1):
+        finished(processes)
 
 
 def test_a_load_without_its_process_gives_the_same_policies(tmp_path, monkeypatch, processes):

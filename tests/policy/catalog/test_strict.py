@@ -54,9 +54,9 @@ UNKNOWN = "no member that the tool's input schema does not name"
         ({"properties": {"n": {"type": "number", "minimum": 1, "exclusiveMinimum": True}}}, {"n": 1}, "args.n: must be a number above 1"),
         ({"properties": {"n": {"type": "number", "minimum": 1, "exclusiveMinimum": False}}}, {"n": 1}, ""),
         # what no other schema has seen
-        ({"properties": {"o": {"type": "object", "unevaluatedProperties": False}}}, {"o": {"a": 1}}, "args: arguments that the policy's schema accepts"),
+        ({"properties": {"o": {"type": "object", "unevaluatedProperties": False}}}, {"o": {"a": 1}}, "args: must be an object"),
         ({"properties": {"o": {"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False}}}, {"o": {"a": 1}}, ""),
-        ({"properties": {"l": {"prefixItems": [{}], "unevaluatedItems": False}}}, {"l": [1, 2]}, "args: arguments that the policy's schema accepts"),
+        ({"properties": {"l": {"prefixItems": [{}], "unevaluatedItems": False}}}, {"l": [1, 2]}, "args: must be an object"),
         ({"properties": {"l": {"prefixItems": [{}], "unevaluatedItems": True}}}, {"l": [1, 2]}, ""),
         # what only describes binds nobody
         ({"properties": {"d": {"type": "string", "format": "no-such-format", "x-vendor": 1}}}, {"d": "x"}, ""),
@@ -93,7 +93,10 @@ def test_what_the_schema_does_not_name_is_refused(schema: Any, arguments: Any, e
         ({"required": 5}, '5 is not of type "array"'),
         ({"properties": {"a": {"enum": 5}}}, '5 is not of type "array"'),
         ({"dependentRequired": 0, "dependencies": {"a": ["b"]}}, "its dependentRequired is no mapping"),
-        ({"unevaluatedProperties": {"type": "string"}}, "its unevaluatedProperties is neither true nor false, which is not supported"),
+        (
+            {"unevaluatedProperties": {"type": "string"}},
+            "its unevaluatedProperties is neither true nor false, which is not supported",
+        ),
         ({"properties": {"a": {"$dynamicRef": "#node"}}}, "it has $dynamicRef, which is not supported"),
         ({"properties": {"a": {"minimum": "1"}}}, '"1" is not of type "number"'),
         (

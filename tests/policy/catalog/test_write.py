@@ -53,7 +53,8 @@ def test_a_full_catalogue_comes_back() -> None:
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), min_size=1, max_size=80))
 def test_any_visible_text_comes_back(text: str) -> None:
     text = text.strip() or "x"
-    catalog = Catalog("x", tools={text: dataclasses.replace(TOOL, name=text, description=text, why=text)})
+    name = text.replace("*", "x")  # a tool of such a name has no place in a catalogue
+    catalog = Catalog("x", tools={name: dataclasses.replace(TOOL, name=name, description=text, why=text)})
     assert back(catalog) == catalog
 
 

@@ -1,8 +1,8 @@
 """Decisions -> the HTTP answer that an MCP client understands (measured: what clients do with each).
 
 A denied call is answered in band, with HTTP 200 and the request's own id: that is the only shape that every client
-survives, and a tool result is the only one that its model reads. Never 404 while there is a session (it would end), never
-200 without the right id (the caller would wait for ever). It decides nothing.
+survives, and a tool result is the only one that its model reads. Never 404 while there is a session (it would end),
+never 200 without the right id (the caller would wait for ever). It decides nothing.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 from authz.errors import PolicyError, Problem
 from authz.model import TargetKind
 from authz.policy.arguments.check import inspect_definitions
+from authz.policy.catalog.entry import UNKNOWN
 from authz.policy.catalog.files import NO_CATALOGS, CatalogFile
 from authz.policy.compile.approvals import ApprovalCompiler
 from authz.policy.compile.caps import Cap, exceeded
@@ -233,6 +234,9 @@ class _FileCompiler:
             return
         if categories and "*" in tools.globs:
             self._findings.warn((CATEGORIES,), "never applies: '*' in tools matches every tool")
+        if categories and UNKNOWN not in categories and default is not None and default.allows:
+            text = "lacks Unknown beside default: allow: what the catalogue lacks, also if its file is gone, is allowed"
+            self._findings.warn((CATEGORIES,), text)
         for section in ("tools", "prompts"):
             self._review.names(section, self._section(section))
         self._review.limits(shared)

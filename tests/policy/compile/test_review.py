@@ -64,6 +64,9 @@ NAMES = [
 ]  # fmt: skip
 
 
+NO_CATALOG = "3:1: categories: there is no catalogue of this server (catalog/p.yaml): every tool is Unknown"
+
+
 @pytest.mark.parametrize(("text", "expected"), NAMES)
 def test_names_that_the_catalogue_lacks_are_warned_of(text: str, expected: list[str]) -> None:
     assert warned(text) == expected
@@ -131,6 +134,11 @@ UNREACHABLE = [
     ("tools: {a: {rules: [{when: 'continuation', action: allow}, {action: deny}]}}", []),
     ("tools: {a: {rules: [{principals: [ann], action: allow}, {principals: [ann, bob], action: deny}]}}", []),
     ("tools: {a: {action: allow, when: 'false'}}", ["2:28: tools.a.when: reads nothing of a call, so it is the same for all of them"]),
+    ("default: allow\ncategories: {Destructive: deny, Unknown: deny}", [NO_CATALOG]),
+    ("default: allow\ncategories: {Destructive: deny}", [
+        NO_CATALOG,
+        "3:1: categories: lacks Unknown beside default: allow: what the catalogue lacks, also if its file is gone, is allowed",
+    ]),
     ("tools: {'*': allow}\ncategories: {Read: allow}", [
         "3:1: categories: never applies: '*' in tools matches every tool",
         "3:1: categories: there is no catalogue of this server (catalog/p.yaml): every tool is Unknown",

@@ -136,8 +136,8 @@ UNREACHABLE = [
     ("tools: {a: {action: allow, when: 'false'}}", ["2:28: tools.a.when: reads nothing of a call, so it is the same for all of them"]),
     ("default: allow\ncategories: {Destructive: deny, Unknown: deny}", [NO_CATALOG]),
     ("default: allow\ncategories: {Destructive: deny}", [
-        NO_CATALOG,
         "3:1: categories: lacks Unknown beside default: allow: what the catalogue lacks, also if its file is gone, is allowed",
+        NO_CATALOG,
     ]),
     ("tools: {'*': allow}\ncategories: {Read: allow}", [
         "3:1: categories: never applies: '*' in tools matches every tool",

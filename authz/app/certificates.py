@@ -11,6 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+from authz.app.background import running
 from authz.app.policies.beside import beside
 from authz.envoy.certificates import load
 from authz.envoy.material import Files, Material
@@ -69,13 +70,8 @@ class Certificates:
     @contextlib.asynccontextmanager
     async def kept_up_to_date(self, renew: Renew) -> AsyncIterator[None]:
         """Within, `renew` is told of each change; while it raises OSError it is told again."""
-        task = asyncio.create_task(self._watch(renew))
-        try:
+        async with running(self._watch(renew)):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _watch(self, renew: Renew) -> None:
         while True:

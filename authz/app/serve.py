@@ -20,6 +20,7 @@ from authz.app import wiring
 from authz.app.admin import AdminServer, Limits, ResourceMetadata, Token, read_token
 from authz.app.approvals.options import from_settings, webhook
 from authz.app.audit.file import AuditFile
+from authz.app.background import running
 from authz.app.checks import Checks
 from authz.app.metrics import Metrics
 from authz.app.phrases import counted, reason
@@ -146,7 +147,7 @@ class Service:
                 self._approvers() as page,
                 self._serving() as bound,
                 self._renewing(),
-                self._watching(),
+                running(self._watcher.run()),
                 self._signals(),
             ):
                 say(self._ready_line(bound, admin, page))
@@ -236,16 +237,6 @@ class Service:
         # Health has told the proxy to go elsewhere; what it sent before is still taken, for half of the time at most.
         await self._checks.quiet(QUIET, self._settings.drain / 2)
         await self._server.stop(self._settings.drain / 2)
-
-    @contextlib.asynccontextmanager
-    async def _watching(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._watcher.run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     @contextlib.asynccontextmanager
     async def _signals(self) -> AsyncIterator[None]:

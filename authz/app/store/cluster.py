@@ -14,9 +14,9 @@ from typing import Any
 import hiredis
 
 from authz.app.store.address import Place
-from authz.app.store.failures import MOVED_ON, Cause, StoreFailure, refused, word
+from authz.app.store.failures import Cause, StoreFailure, word
 from authz.app.store.link import DIAL, Dialer, Link
-from authz.app.store.primary import run_many, run_on, scan
+from authz.app.store.primary import accepted, run_many, run_on, scan
 from authz.state.valkey.server import Script, Server
 
 SLOTS = 16_384
@@ -82,11 +82,7 @@ class ClusterServer(Server):
                 self._suspect()
             link = self._link(place)
             reply = await run_on(link, script, keys, args, *(["ASKING"] if kind == "ASK" else []))
-        if isinstance(reply, hiredis.ReplyError):
-            if word(reply) in MOVED_ON:
-                link.close()
-            raise refused(link.place, reply)
-        return reply
+        return accepted(link, reply)
 
     async def run_many(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> Sequence[Any]:
         """The replies of many; raises the first StoreFailure."""

@@ -121,12 +121,7 @@ class PrimaryServer(Server):
         link = self._link
         if link is None or link.closed:
             raise StoreFailure("not connected", Cause.CONNECTION)
-        reply = await run_on(link, script, keys, args)
-        if isinstance(reply, hiredis.ReplyError):
-            if word(reply) in MOVED_ON:
-                link.close()
-            raise refused(link.place, reply)
-        return reply
+        return accepted(link, await run_on(link, script, keys, args))
 
     async def run_many(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> Sequence[Any]:
         """The replies of many; raises the first StoreFailure."""
@@ -146,6 +141,15 @@ class PrimaryServer(Server):
 
     def _lost(self, _: Link) -> None:
         self._trouble()
+
+
+def accepted(link: Link, reply: Any) -> Any:
+    """What `link` replied; raises StoreFailure for an error, and hangs up on a server that has stopped serving."""
+    if isinstance(reply, hiredis.ReplyError):
+        if word(reply) in MOVED_ON:
+            link.close()
+        raise refused(link.place, reply)
+    return reply
 
 
 async def run_on(link: Link, script: Script, keys: Sequence[bytes], args: Sequence[bytes], *before: str) -> Any:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -230,6 +230,19 @@ def test_the_digest_keeps_numbers_apart_that_doubles_confuse() -> None:
 
 def test_the_digest_does_not_depend_on_the_order_of_members() -> None:
     assert arguments_digest({"a": 1, "b": {"c": 2, "d": 3}}) == arguments_digest({"b": {"d": 3, "c": 2}, "a": 1})
+
+
+_ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@settings(deadline=None)  # a shared machine
+@given(st.dictionaries(st.text(), _ANY_JSON))
+def test_the_digest_is_that_of_what_the_standard_library_writes(arguments: dict[str, object]) -> None:
+    said = json.dumps(arguments, sort_keys=True, separators=(",", ":")).encode()
+    assert arguments_digest(arguments) == hashlib.sha256(said).hexdigest()
 
 
 def test_the_digest_takes_read_only_mappings() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from authz.audit.text import clip
 from authz.model import JsonObject
 
@@ -57,7 +59,7 @@ def arguments_digest(arguments: JsonObject) -> str:
     Not RFC 8785, which makes doubles of all numbers: there 9007199254740992 and …993 have one digest. Raises
     ValueError or TypeError for what is not JSON.
     """
-    return hashlib.sha256(_canonical(arguments).encode()).hexdigest()
+    return hashlib.sha256(_canonical(arguments)).hexdigest()
 
 
 def redacted(value: Any, redaction: Redaction, depth: int, left: list[int]) -> Any:
@@ -87,10 +89,39 @@ def redacted(value: Any, redaction: Redaction, depth: int, left: list[int]) -> A
     return kept
 
 
+def _canonical(arguments: JsonObject) -> bytes:
+    if _is_plain(arguments, _DEPTH):
+        try:
+            encoded = _encode(arguments)  # a fifth of what the standard library takes, and the same for ASCII
+        except UnicodeEncodeError:
+            encoded = b"\xff"  # a lone surrogate, which the standard library escapes
+        if encoded.isascii():
+            return encoded
+    return _dump(arguments).encode()
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether both libraries write it alike, if it is ASCII: of floats they write some in another way."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return bool(-_LARGEST <= value <= _LARGEST)
+    if not depth or not (kind is dict or kind is list):
+        return False
+    for item in value.values() if kind is dict else value:  # noqa: SIM110  # a generator costs more than what it asks
+        if not _is_plain(item, depth - 1):
+            return False
+    return True
+
+
 def _as_dict(value: object) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"expected JSON, got {type(value).__name__}")
 
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, default=_as_dict).encode
+_dump = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, default=_as_dict).encode
+_encode = msgspec.json.Encoder(order="sorted").encode
+_LARGEST = 2**63 - 1
+_DEPTH = 8  # levels that are looked at; honest arguments have fewer

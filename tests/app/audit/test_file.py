@@ -122,7 +122,7 @@ def test_an_idle_writer_uses_no_time(tmp_path: Path) -> None:
         file.write(record(1))
         until(lambda: file.written == 1 and file._asleep)
         threading.Event().wait(0.1)
-        native = file._thread.native_id
+        native = file._writer.native_id
         switches = Path(f"/proc/self/task/{native}/status").read_text
         before = [line for line in switches().splitlines() if "ctxt" in line]
         threading.Event().wait(0.3)
@@ -278,7 +278,7 @@ def test_a_pipe_whose_reader_has_gone_is_counted_and_closing_does_not_hang() -> 
         until(lambda: file.errors >= 2)
         assert file.broken == "broken pipe"
         file.close(timeout=0.1)
-        assert not file._thread.is_alive()
+        assert not file._writer.is_alive()
         assert dict(file.dropped) == {"allow": 0, "deny": 1}
     finally:
         os.close(writer)
@@ -308,7 +308,7 @@ def test_a_reader_that_stopped_costs_records_but_no_time_and_closing_does_not_ha
         started = time.monotonic()
         file.close(timeout=0.2)
         assert time.monotonic() - started < 5.0
-        assert not file._thread.is_alive()
+        assert not file._writer.is_alive()
     finally:
         os.close(reader)
         os.close(writer)

@@ -17,7 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from authz import __version__
+from authz import COMPILED, __version__
+from authz.app.durations import Durations
 from authz.app.series import OTHER, Family, Paced, label
 from authz.app.store.failures import Cause
 from authz.app.store.fallback import Outcome
@@ -88,7 +89,6 @@ class Metrics:
             "mcp_authz_decisions_total",
             "Decisions; tool is the tool, prompt or resource as the policy spells it.",
             ("server", "tool", "effect", "reason"),
-            registry=self.registry,
             names=2,
             vet=self._vet_target,
         )
@@ -96,7 +96,6 @@ class Metrics:
             "mcp_authz_rate_limit_hits_total",
             "Calls that were denied because a rate limit was exhausted.",
             ("server", "tool", "limit"),
-            registry=self.registry,
             names=3,
             vet=self._vet_target,
         )
@@ -104,7 +103,6 @@ class Metrics:
             "mcp_authz_approvals_total",
             "Requests for approval that calls have filed, and grants that calls have claimed.",
             ("server", "tool", "event"),
-            registry=self.registry,
             names=2,
             vet=self._vet_target,
         )
@@ -112,7 +110,6 @@ class Metrics:
             "mcp_authz_shadow_decisions_total",
             "What shadow policies would have decided, beside what was done.",
             ("server", "policy", "effect", "actual_effect"),
-            registry=self.registry,
             names=2,
             vet=lambda names: names if names[0] in self._names else None,
         )
@@ -120,19 +117,13 @@ class Metrics:
             "mcp_authz_malformed_requests_total",
             "Requests that could not be read without doubt.",
             ("kind",),
-            registry=self.registry,
             names=1,
             vet=lambda names: names,
             most=100,
         )
-        duration = Histogram(
-            "mcp_authz_decision_duration_seconds",
-            "How long it took to decide an HTTP request.",
-            ("effect",),
-            buckets=BUCKETS,
-            registry=self.registry,
+        self._durations = Durations(
+            "mcp_authz_decision_duration_seconds", "How long it took to decide an HTTP request.", BUCKETS
         )
-        self._duration = {effect: duration.labels(effect.value) for effect in Effect}
         # In no registry until there is a shared store: an empty histogram would say that there is one.
         self.store_duration = Histogram(
             "mcp_authz_store_duration_seconds",
@@ -140,8 +131,10 @@ class Metrics:
             buckets=BUCKETS,
             registry=None,
         )
+        self._families = (self._decisions, self._hits, self._approvals, self._shadows, self._malformed)
         self.in_flight = Gauge("mcp_authz_calls_in_flight", "Checks not yet answered.", registry=self.registry)
         self._state = _State()
+        self.registry.register(_Counted(self._families, self._durations))
         self.registry.register(self._state)
 
     def write(self, record: Record) -> bool:
@@ -151,9 +144,7 @@ class Metrics:
         server, target = decision.server, decision.target
         self._decisions.count((server, target, effect, decision.reason))
         if record.part == 0:
-            # The trace of a call that was in this bucket; only where the caller has one, as it costs 2.5 µs to keep.
-            exemplar = {"trace_id": record.trace_id} if record.trace_id else None
-            self._duration[effect].observe(record.latency, exemplar)
+            self._durations.observe(effect, record.latency, record.trace_id)
         if record.era is None and decision.detail:
             self._malformed.count((decision.detail,))
         for limit in decision.limits:
@@ -168,10 +159,8 @@ class Metrics:
     def set_names(self, servers: Mapping[str, frozenset[str]]) -> None:
         """The names that may be labels from now on, by server. The series of names that are gone go with them."""
         self._names = servers
-        self._decisions.forget()
-        self._hits.forget()
-        self._approvals.forget()
-        self._shadows.forget()
+        for family in self._families:
+            family.forget()
 
     def policy_loaded(self, revision: str, problems: Sequence[Problem], when: float | None = None) -> None:
         """Policies were loaded at `when` (epoch seconds, default now): what is in force and what was wrong."""
@@ -211,6 +200,19 @@ class Metrics:
         return (server, OTHER, *limit)
 
 
+class _Counted(Collector):
+    """What was counted decision by decision."""
+
+    def __init__(self, families: Sequence[Family], durations: Durations) -> None:
+        self._families = families
+        self._durations = durations
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._families:
+            yield family.metric()
+        yield self._durations.metric()
+
+
 class _State(Collector):
     """What is not counted but read when somebody asks."""
 
@@ -224,7 +226,8 @@ class _State(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("mcp_authz_build", "Which program this is.", {"version": __version__})
+        build = {"version": __version__, "compiled": str(COMPILED).lower()}
+        yield InfoMetricFamily("mcp_authz_build", "Which program this is.", build)
         if self.load is not None:
             yield from _load_metrics(self.load)
         if self.store is not None:

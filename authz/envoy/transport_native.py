@@ -11,6 +11,7 @@ import contextlib
 import functools
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 from pygrpc_native import EVENT_CANCEL, STREAM_CLOSED, STREAM_SENT, NativeGrpcFront
@@ -28,12 +29,15 @@ _INTERNAL = 13
 _UNAVAILABLE = 14
 
 _BATCH = 64  # calls that one turn of the event loop begins at most
+# Answers that leave together: each one that leaves alone wakes the thread that sends, a switch to it and back (a fifth
+# of all calls/s, measured). More would let the first of them wait for longer than that takes.
+_GROUP = 16
 _IO_THREADS = 1  # a second one makes calls a tenth dearer and no faster (measured): Python is what is waited for
 _FLUSH = 0.05  # seconds in which the last answers leave
 
 Event = tuple[int, int, int, bytes | None, bytes | str | None]
 Rest = Coroutine[None, None, None]
-Start = Callable[[int, bytes, str], Rest | None]  # what is left to do once a call has begun
+Start = Callable[[int, bytes, str], bytes | Rest | None]  # the answer, or what is left to do once a call has begun
 
 
 class Native:
@@ -88,7 +92,7 @@ class _Front:
         self._wire = wire
         self._max_message = max_message
         self._loop = asyncio.get_running_loop()
-        self._thread: threading.Thread | None = None
+        self._waiter: threading.Thread | None = None
         self._draining = False
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()  # cancelled, and not yet at their end
@@ -99,8 +103,8 @@ class _Front:
 
     def start(self) -> None:
         self._wire.start()
-        self._thread = threading.Thread(target=self._wait, name="native-transport", daemon=True)
-        self._thread.start()
+        self._waiter = threading.Thread(target=self._wait, name="native-transport", daemon=True)
+        self._waiter.start()
 
     def _wait(self) -> None:
         """In the thread: asleep until something arrives or the front is closed."""
@@ -111,17 +115,34 @@ class _Front:
                 self._wire.close()
 
     def _take(self, events: Sequence[Event]) -> None:
-        for kind, call, method, request, peer in events:
-            if kind == EVENT_CANCEL:
-                self._cancel(call)
-            elif self._draining:
-                self._wire.fail(call, _UNAVAILABLE, "")
-            elif not isinstance(request, bytes) or len(request) > self._max_message:
-                self._wire.fail(call, _RESOURCE_EXHAUSTED, "")
-            else:
-                run = self._table[method](call, request, caller_of(str(peer)))
-                if run is not None:
-                    self._calls[call] = self._loop.create_task(run)
+        ready: list[tuple[int, bytes]] = []
+        try:
+            for kind, call, method, request, peer in events:
+                if kind == EVENT_CANCEL:
+                    self._cancel(call)
+                elif self._draining:
+                    self._wire.fail(call, _UNAVAILABLE, "")
+                elif not isinstance(request, bytes) or len(request) > self._max_message:
+                    self._wire.fail(call, _RESOURCE_EXHAUSTED, "")
+                else:
+                    begun = self._table[method](call, request, caller_of(str(peer)))
+                    if isinstance(begun, bytes):
+                        ready.append((call, begun))
+                        if len(ready) == _GROUP:
+                            self._send(ready)
+                    elif begun is not None:
+                        self._calls[call] = self._loop.create_task(begun)
+        finally:
+            self._send(ready)
+
+    def _send(self, ready: list[tuple[int, bytes]]) -> None:
+        for call, answer in ready:
+            self._wire.respond(call, answer)
+        if len(ready) == _GROUP:
+            # Compiled code never gives the interpreter up by itself: of a loop that is busy all the time, who writes
+            # the audit log would get it too seldom (a fifth of all records lost, measured).
+            time.sleep(0)
+        ready.clear()
 
     def _cancel(self, call: int) -> None:
         task = self._calls.pop(call, None)
@@ -131,12 +152,10 @@ class _Front:
             # After its first step, which is next: cancelled before, it would never come to await its answer.
             self._loop.call_soon(task.cancel)
 
-    def _answer(self, handler: Unary, call: int, request: bytes, caller: str) -> Rest | None:
+    def _answer(self, handler: Unary, call: int, request: bytes, caller: str) -> bytes | Rest | None:
         try:
             answer = handler(request, caller)
-            if not isinstance(answer, bytes):
-                return self._answer_later(answer, call)
-            self._wire.respond(call, answer)
+            return answer if isinstance(answer, bytes) else self._answer_later(answer, call)
         except BaseException as error:
             self._broken(call, error)
         return None
@@ -193,5 +212,5 @@ class _Front:
 
     def _close(self) -> None:
         self._wire.close()
-        if self._thread is not None:
-            self._thread.join()
+        if self._waiter is not None:
+            self._waiter.join()

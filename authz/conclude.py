@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-from msgspec import Struct
+from dataclasses import dataclass
 
 from authz.model import (
     Approval,
@@ -24,7 +23,8 @@ from authz.state.approvals import FILING_LIMIT, PENDING_LIMIT
 _LESS = (Disclose.FULL, Disclose.REASON, Disclose.CODE)
 
 
-class Frame(Struct, frozen=True, gc=False):
+@dataclass(slots=True)
+class Frame:
     """What the decisions of one request have in common; `new_id` gives each its own id."""
 
     server: str
@@ -41,9 +41,9 @@ def conclude(
     The proxy cannot split a batch: one denied part denies all, the others were not executed (policies/README.md 8).
     """
     standings = _standings(discharge, len(messages))
-    reasons = [
-        _reason(evaluation, discharge, standing) for evaluation, standing in zip(evaluations, standings, strict=True)
-    ]
+    if not len(messages) == len(evaluations) == len(standings):
+        raise ValueError(f"expected as many evaluations and standings as messages, {len(messages)}")
+    reasons = [_reason(evaluations[part], discharge, standings[part]) for part in range(len(messages))]
     if reasons.count(Reason.ALLOWED) == len(reasons):
         if discharge is None or not discharge.paid:
             # Nothing was paid, and no message says why: whatever the store means, it is not "allowed".
@@ -52,8 +52,8 @@ def conclude(
         reasons = [Reason.NOT_EXECUTED if reason is Reason.ALLOWED else reason for reason in reasons]
     return tuple(
         [
-            _decision(message, evaluation, reason, discharge, standing, frame)
-            for message, evaluation, reason, standing in zip(messages, evaluations, reasons, standings, strict=True)
+            _decision(messages[part], evaluations[part], reasons[part], discharge, standings[part], frame)
+            for part in range(len(messages))
         ]
     )
 

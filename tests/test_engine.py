@@ -352,6 +352,7 @@ async def test_a_shadow_policy_may_name_another_identity_source() -> None:
     assert sink.last.shadowed[0].effect is Effect.DENY
 
 
+@pytest.mark.interpreted
 async def test_a_shadow_policy_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     class ShadowBreaks(MemoryStore):
         async def discharge(self, attempt: Attempt) -> Discharge:

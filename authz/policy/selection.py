@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-from msgspec import Struct
+from typing import NamedTuple
 
 from authz.errors import Problem
 from authz.model import HttpRequest, Reason
@@ -18,7 +17,7 @@ SERVER_EXTENSION = "mcp_server"  # the context extension by which a route names 
 EVERY_SERVER = "*"
 
 
-class Selection(Struct, frozen=True, gc=False):
+class Selection(NamedTuple):
     """The policy of a request, or why it has none. `way` is what chose it, None where there was no choice."""
 
     policy: Policy | Reason
@@ -60,7 +59,7 @@ class PolicySet:
         """By server, the names and globs that its policy (and every baseline) spells: the only ones fit for a label."""
         shared = frozenset().union(*(baseline.names for baseline in self.baselines))
         known = {server: policy.names | shared if shared else policy.names for server, policy in self.policies.items()}
-        return {**known, **dict.fromkeys(self.broken - known.keys(), frozenset())}
+        return {**known, **dict.fromkeys(self.broken.difference(known), frozenset())}
 
     def beside(self, server: str) -> Sequence[Policy]:
         """The shadow policies that watch `server`."""

@@ -20,7 +20,7 @@ class TokenBucket(Counter):
 
     def __init__(self, limit: Limit, times: int = 1) -> None:
         super().__init__(limit, times)
-        self.most = limit.burst * times
+        self.most = float(limit.burst * times)
         self._level = 0.0  # missing at `_then`
         self._rest = 0.0
         self._then = 0.0
@@ -29,7 +29,7 @@ class TokenBucket(Counter):
         if limit.max != self.limit.max:
             self._refill(now)
         self.limit = limit
-        self.most = limit.burst * self.times
+        self.most = float(limit.burst * self.times)
         if self._level:
             self.due = self._then + self._seconds(self._level)
 

@@ -25,13 +25,13 @@ class Counter(ABC):
     def __init__(self, limit: Limit, times: int = 1) -> None:
         self.limit = limit
         self.times = times
-        self.most: float = limit.max * times
+        self.most = float(limit.max * times)
         self.due = math.inf
 
     def adopt(self, limit: Limit, now: float) -> None:
         """Judge by `limit` from `now` on: the same limit, perhaps with another `max`; what is counted stays."""
         self.limit = limit
-        self.most = limit.max * self.times
+        self.most = float(limit.max * self.times)
 
     @abstractmethod
     def used(self, now: float) -> float:

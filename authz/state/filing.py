@@ -48,5 +48,5 @@ def take_back(
 
 def put_back(states: Iterable[tuple[Counter, tuple[Any, ...]]]) -> None:
     """Undo `take_back`."""
-    for counter, state in reversed(list(states)):
+    for counter, state in list(states)[::-1]:
         counter.restore(state)

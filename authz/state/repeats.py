@@ -94,7 +94,8 @@ class Repeats:
             del self._kept[key]
         elif len(self._kept) >= self._most:
             self._kept.popitem(last=False)
-        self._kept[key] = (now + self._window, (charges, claims))
+        # Tuples all the way down: the garbage collector lets go of those for good.
+        self._kept[key] = (now + self._window, (tuple(charges), tuple(claims)))
 
     def reclaim(self, now: float) -> None:
         """Forget a few keys whose time is over; more than one attempt can add."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from authz import COMPILED
 from authz.app.demo.calls import ROWS
 from authz.app.demo.valkey import ROWS as VALKEY_ROWS
 
@@ -41,7 +42,8 @@ def installed(tmp_path_factory) -> Path:
     built, target = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("site")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", built, ROOT]
-    subprocess.run(wheel, check=True, timeout=60)  # noqa: S603
+    environment = {**os.environ, "MCP_AUTHZ_COMPILE": "required" if COMPILED else "off"}
+    subprocess.run(wheel, check=True, timeout=300, env=environment)  # noqa: S603
     (file,) = built.glob("*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--target", target, file], check=True, timeout=60)  # noqa: S603
     return target

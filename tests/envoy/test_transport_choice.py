@@ -42,6 +42,7 @@ async def test_what_is_set_is_taken(wanted: Transport, name: str, caplog: pytest
     assert caplog.messages == [f"transport: {wanted}, so set"]
 
 
+@pytest.mark.interpreted
 @pytest.mark.usefixtures("no_wheel")
 async def test_without_a_wheel_auto_takes_grpcio_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
     assert taken(Transport.AUTO) == "Grpcio"
@@ -50,6 +51,7 @@ async def test_without_a_wheel_auto_takes_grpcio_and_says_why(caplog: pytest.Log
     ]
 
 
+@pytest.mark.interpreted
 @pytest.mark.usefixtures("no_wheel")
 async def test_without_a_wheel_native_is_refused() -> None:
     with pytest.raises(SettingsError) as refused:

@@ -345,6 +345,7 @@ def test_who_forged_lately_waits_for_those_who_did_not() -> None:
     assert desk.ask(token(jti="late"), sender="evil", now=later) == claims(jti="late"), "nobody remembers"
 
 
+@pytest.mark.interpreted
 def test_who_forged_is_remembered_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("authz.identity.forgers._SENDERS", 5)
     desk = Desk(RSA, step=0.001)

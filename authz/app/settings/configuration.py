@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from authz import compiled
 from authz.app.phrases import reason
 from authz.app.settings.identities import compile_identities
 from authz.app.settings.settings import VARIABLE_PREFIX, Setting, Settings, table
@@ -22,7 +23,8 @@ from authz.policy.text.document import Document, parse
 from authz.policy.text.suggestion import did_you_mean
 
 CONFIG_VARIABLE = VARIABLE_PREFIX + "CONFIG"
-TOKEN_VARIABLE = VARIABLE_PREFIX + "APPROVALS_TOKEN"  # of the approver who runs `mcp-authz approvals`: no setting
+TOKEN_VARIABLE = VARIABLE_PREFIX + "APPROVALS_TOKEN"  # of the approver who runs `mcp-authz approvals`
+_NO_SETTINGS = (CONFIG_VARIABLE, TOKEN_VARIABLE, compiled.VARIABLE)
 # Kubernetes sets these in every pod for a Service named mcp-authz… (its "service links").
 _SERVICE_LINK = re.compile(r"MCP_AUTHZ_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT(?:_[0-9]+_.+)?)")
 
@@ -120,7 +122,7 @@ class _Reader:
     def variables(self, environ: Mapping[str, str]) -> None:
         by_variable = {setting.variable: setting for setting in table().values() if setting.variable}
         for variable, text in sorted(environ.items()):
-            if not variable.startswith(VARIABLE_PREFIX) or variable in (CONFIG_VARIABLE, TOKEN_VARIABLE):
+            if not variable.startswith(VARIABLE_PREFIX) or variable in _NO_SETTINGS:
                 continue
             setting = by_variable.get(variable)
             if setting is not None:

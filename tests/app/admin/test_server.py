@@ -222,6 +222,7 @@ async def test_connections_that_only_wait_make_room_for_new_ones() -> None:
     await admin.server.stop()
 
 
+@pytest.mark.interpreted
 async def test_beyond_the_connections_that_are_being_answered_there_is_no_room() -> None:
     admin = await make(max_connections=1)
     go_on = threading.Event()
@@ -255,6 +256,7 @@ async def test_a_port_that_is_taken_stops_the_start(admin: Admin) -> None:
 # ---------------------------------------------------------------------------------------------------- not felt by calls
 
 
+@pytest.mark.interpreted
 async def test_a_scrape_of_thousands_of_series_does_not_hold_up_the_event_loop(admin: Admin) -> None:
     admin.metrics.set_names({"valkey": frozenset(f"t{number}" for number in range(8000))})
     for number in range(8000):

@@ -108,6 +108,7 @@ async def test_the_loop_has_its_turn_while_many_policies_compile(many):
     assert during > SERVERS  # in truth thousands: more than one between two files
 
 
+@pytest.mark.interpreted
 async def test_what_was_replaced_is_freed_one_after_the_other(many, monkeypatch):
     freed: list[str] = []
     real = reload._drop

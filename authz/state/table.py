@@ -8,7 +8,6 @@ argument) shares one with oneself. Knows no clock and no attempt.
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
@@ -53,8 +52,7 @@ class Table:
         self._all_chosen = 0
         # When each counter may be empty, at the earliest: its place is corrected when its time comes, not at each
         # charge. One entry a counter; sessions' counters are in their family and go with it.
-        self._heap: list[tuple[float, int, Key]] = []
-        self._order = itertools.count()  # keys are never compared
+        self._heap: list[tuple[float, Key]] = []
         self._born: list[tuple[dict[Any, Counter], Any]] = []
         self.size = 0
         self.overflowed = 0
@@ -82,7 +80,7 @@ class Table:
             if counter not in charged:
                 self._forget(home, key)
             elif home is self._counters:
-                heapq.heappush(self._heap, (counter.due, next(self._order), key))
+                heapq.heappush(self._heap, (counter.due, key))
         self._born.clear()
 
     def reclaim(self, now: float) -> None:
@@ -91,10 +89,10 @@ class Table:
         for _ in range(_STEPS):
             if not heap or heap[0][0] > now:
                 return
-            _, order, key = heap[0]
+            key = heap[0][1]
             due = self._counters[key].due
             if due > now:
-                heapq.heapreplace(heap, (due, order, key))
+                heapq.heapreplace(heap, (due, key))
             else:
                 heapq.heappop(heap)
                 self._forget(self._counters, key)
@@ -112,7 +110,7 @@ class Table:
             for counter in (self._counters[key], *members):
                 counter.due = -math.inf  # whoever still holds it has nothing to take back from it
             self._forget(self._counters, key)
-        self._heap = [entry for entry in self._heap if entry[2] not in gone]
+        self._heap = [entry for entry in self._heap if entry[1] not in gone]
         heapq.heapify(self._heap)
         return before - self.size
 

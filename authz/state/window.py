@@ -33,7 +33,7 @@ class SlidingWindow(Counter):
         super().__init__(limit, times)
         # Arrays hold plain doubles: a quarter of a list's memory, and nothing for the garbage collector to walk.
         self._dues = array("d")
-        self._costs = array("d")
+        self._costs: array[float] | None = None  # None while each is 1, as most are: it is a quarter of a counter
         self._opened = 0.0
         self._total = 0.0
         self._whole = True
@@ -50,19 +50,21 @@ class SlidingWindow(Counter):
             if gone == len(dues):
                 self._total = 0.0
                 self._whole = True
-            elif self._whole:
-                self._total -= sum(costs[:gone])
+                self._costs = None
+            elif costs is None:
+                self._total -= gone
             else:
-                self._total = math.fsum(costs[gone:])
-            del dues[:gone], costs[:gone]
+                self._total = self._total - sum(costs[:gone]) if self._whole else math.fsum(costs[gone:])
+                del costs[:gone]
+            del dues[:gone]
         return self._total
 
     def wait(self, now: float, cost: float) -> float:
         if cost > self.most:
             return math.inf
         costs = self._costs
-        if self._whole and self._total - costs[0] + cost <= self.most:
-            return until(self._dues[0], now)  # as it is where every call costs 1
+        if costs is None:
+            return until(self._dues[math.ceil(self._total + cost - self.most) - 1], now)
         last = bisect_left(range(len(costs)), True, key=lambda gone: math.fsum(costs[gone + 1 :]) + cost <= self.most)
         return until(self._dues[last], now)
 
@@ -75,31 +77,32 @@ class SlidingWindow(Counter):
     def add(self, now: float, cost: float) -> None:
         window = self.limit.window
         due = now + window
-        dues, costs = self._dues, self._costs
+        dues = self._dues
         whole = self._whole and cost % 1.0 == 0.0
         # Many small costs fill 128 entries even where `most` is low.
         grain = window / EXACT if self.most > EXACT or len(dues) >= EXACT else 0.0
         # Fractions of one instant stay apart while there is room: added up in place they would be rounded each time.
         if dues and due - self._opened <= grain and (whole or grain):
             dues[-1] = due
-            costs[-1] += cost
+            self._each()[-1] += cost
         else:
+            if self._costs is not None or cost != 1.0:
+                self._each().append(cost)
             dues.append(due)
-            costs.append(cost)
             self._opened = due
         self.due = due
         if whole:
             self._total += cost
         else:
             self._whole = False
-            self._total = math.fsum(costs)
+            self._total = math.fsum(self._each())
 
     def inherit(self, other: SlidingWindow, now: float) -> None:
         other.used(now)
         self.used(now)
         if not other._dues:
             return
-        entries = sorted(zip(self._dues + other._dues, self._costs + other._costs, strict=True))
+        entries = sorted(zip(self._dues + other._dues, self._each() + other._each(), strict=True))
         self._dues = array("d", [due for due, _ in entries])
         self._costs = array("d", [cost for _, cost in entries])
         self._opened = self.due = self._dues[-1]
@@ -114,18 +117,25 @@ class SlidingWindow(Counter):
             self._dues, due
         )  # the entry, the bucket that it joined, or the first of several of one instant
         left, leaves = cost, self._dues[at] if at < len(self._dues) else math.inf
+        costs = self._each()
         while left > 0.0 and at < len(self._dues) and self._dues[at] == leaves:
-            if left < self._costs[at]:
-                self._costs[at] -= left
+            if left < costs[at]:
+                costs[at] -= left
                 break
-            left -= self._costs[at]
-            del self._dues[at], self._costs[at]
+            left -= costs[at]
+            del self._dues[at], costs[at]
             self._opened = -math.inf  # what comes next joins no entry from before
         self._whole = self._whole and cost % 1.0 == 0.0
-        self._total = math.fsum(self._costs)
+        self._total = math.fsum(costs)
 
     def saved(self) -> tuple[Any, ...]:
-        return (self._dues[:], self._costs[:], self._opened, self._total, self._whole)
+        return (self._dues[:], self._each()[:], self._opened, self._total, self._whole)
+
+    def _each(self) -> array[float]:
+        """The cost of each entry."""
+        if self._costs is None:
+            self._costs = array("d", [1.0]) * len(self._dues)
+        return self._costs
 
     def restore(self, state: tuple[Any, ...]) -> None:
         self._dues, self._costs, self._opened, self._total, self._whole = state

@@ -26,7 +26,7 @@ test: .venv/ready .venv-mcp1/ready .venv-servers/ready .venv-node/ready .venv-ev
 
 # what is compiled, with what mypyc makes of it: the core's own tests, and whole calls through Envoy
 COMPILED_TESTS = tests/test_*.py tests/corpus tests/cases tests/envoy tests/identity tests/mcp tests/policy tests/state \
-  tests/app/audit tests/app/test_metrics.py tests/app/test_serve.py tests/e2e
+  tests/app/audit tests/app/store tests/app/test_metrics.py tests/app/test_serve.py tests/e2e
 test-compiled: .venv/compiled .venv-mcp1/ready .venv-servers/ready .venv-node/ready .venv-everything/ready programs
 	MCP_AUTHZ_INTERPRETED=0 $(BIN)/pytest --numprocesses=auto $(COMPILED_TESTS)
 

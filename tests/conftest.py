@@ -17,6 +17,8 @@ os.environ.setdefault("MCP_AUTHZ_INTERPRETED", "1")
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     from authz import COMPILED
 
+    if not COMPILED and os.environ["MCP_AUTHZ_INTERPRETED"] == "0":
+        raise pytest.UsageError("MCP_AUTHZ_INTERPRETED=0: expected a compiled core, got none: make .venv/compiled")
     for item in items if COMPILED else ():
         if item.get_closest_marker("interpreted"):
             item.add_marker(pytest.mark.skip(reason="replaces what compiled code has built in"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.machinery
 import json
@@ -40,56 +41,58 @@ REQUIRE = "require-runtime-dependencies"
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of one module that says which of its two files it is; only the source is there."""
+    """A package of one module that says which of its files it is; compiled, but for the libraries' content."""
     directory = tmp_path / "somewhere"
     directory.mkdir()
     (directory / "__init__.py").touch()
-    (directory / "module.py").write_text("WHICH = 'source'\n")
+    source = directory / "module.py"
+    source.write_text("WHICH = 'source'\n")
+    made = {"suffix": SUFFIX, "sources": {"module.py": hashlib.sha256(source.read_bytes()).hexdigest()}}
+    (directory / compiled.MANIFEST).write_text(json.dumps(made))
+    (directory / f"module{SUFFIX}").touch()
+    (tmp_path / f"somewhere__mypyc{SUFFIX}").touch()
     monkeypatch.setattr(sys, "path_hooks", list(sys.path_hooks))
+    monkeypatch.setattr(compiled, "_load", lambda library: loaded.append(library))
     monkeypatch.delenv(compiled.VARIABLE)
+    loaded.clear()
     return directory
 
 
-def library(package: Path, *, age: float) -> None:
-    """Put a library beside the source, so many seconds older than that (an extension module of Python itself)."""
-    path = package / f"module{SUFFIX}"
-    path.touch()
-    changed = (package / "module.py").stat().st_mtime - age
-    os.utime(path, (changed, changed))
+loaded: list[Path] = []
 
 
-def test_without_libraries_the_sources_run(package: Path) -> None:
-    assert compiled.settle(package) is False
-
-
-def test_libraries_that_are_newer_than_their_sources_run(package: Path) -> None:
-    (package.parent / "pyproject.toml").touch()
-    library(package, age=-1)
+def test_what_is_all_there_and_unchanged_runs(package: Path) -> None:
     hooks = list(sys.path_hooks)
     assert compiled.settle(package) is True
+    assert loaded == [package.parent / f"somewhere__mypyc{SUFFIX}"]  # that one, whatever is on the path
     assert sys.path_hooks == hooks
 
 
-def test_a_checkout_runs_a_source_that_was_changed_and_says_so(
-    package: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (package.parent / "pyproject.toml").touch()
-    library(package, age=1)
+@pytest.mark.parametrize("gone", [compiled.MANIFEST, f"module{SUFFIX}", f"../somewhere__mypyc{SUFFIX}"])
+def test_a_part_of_it_is_as_good_as_nothing(package: Path, monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
+    (package / gone).unlink()
     assert compiled.settle(package) is False
-    assert capsys.readouterr().err.startswith(f"module{SUFFIX} is older than its source: running interpreted")
     monkeypatch.syspath_prepend(str(package.parent))
     # the library is empty: whoever took it could not import it
     assert importlib.import_module("somewhere.module").WHICH == "source"
+    del sys.modules["somewhere.module"], sys.modules["somewhere"]
 
 
-def test_an_installation_does_not_look_at_times(package: Path) -> None:
-    library(package, age=1)
-    assert compiled.settle(package) is True
+def test_a_source_that_was_changed_runs_and_is_told_of(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (package / "module.py").write_text("WHICH = 'changed'\n")
+    os.utime(package / "module.py", (0, 0))  # whatever its time says
+    assert compiled.settle(package) is False
+    assert capsys.readouterr().err == "module.py has changed since it was compiled: running interpreted\n"
 
 
-@pytest.mark.parametrize(("said", "runs"), [("1", False), ("0", True), ("", True)])
+def test_libraries_of_another_python_do_not_count(package: Path) -> None:
+    made = json.loads((package / compiled.MANIFEST).read_text())
+    (package / compiled.MANIFEST).write_text(json.dumps({**made, "suffix": ".cpython-27.so"}))
+    assert compiled.settle(package) is False
+
+
+@pytest.mark.parametrize(("said", "runs"), [("1", False), ("no", False), ("0", True), ("", True)])
 def test_who_wants_the_sources_gets_them(package: Path, monkeypatch: pytest.MonkeyPatch, said: str, runs: bool) -> None:
-    library(package, age=-1)
     monkeypatch.setenv(compiled.VARIABLE, said)
     assert compiled.settle(package) is runs
 
@@ -158,7 +161,8 @@ def build(checkout: Path, **environ: str) -> tuple[int, str, list[str]]:
     return done.returncode, done.stdout + done.stderr, names
 
 
-NO_COMPILER: Mapping[str, str] = {"CC": "/bin/false"}
+NO_COMPILER: Mapping[str, str] = {"CC": "/nowhere/cc"}
+BROKEN_COMPILER: Mapping[str, str] = {"CC": "/bin/false"}
 
 
 def test_whoever_wants_none_gets_a_wheel_of_python(checkout: Path) -> None:
@@ -171,12 +175,17 @@ def test_whoever_wants_none_gets_a_wheel_of_python(checkout: Path) -> None:
 def test_without_a_compiler_the_wheel_is_of_python_and_the_build_says_so(checkout: Path) -> None:
     code, said, names = build(checkout, **NO_COMPILER)
     assert (code, names[0].endswith("-py3-none-any.whl")) == (0, True)
-    assert "not compiled, so a decision takes twice as long" in said
+    assert "not compiled, so a decision takes twice as long: expected a C compiler, got no /nowhere/cc" in said
     assert not [name for name in names if name.endswith(".so")]
 
 
 def test_without_a_compiler_a_build_that_requires_one_fails(checkout: Path) -> None:
     code, said, names = build(checkout, MCP_AUTHZ_COMPILE="required", **NO_COMPILER)
-    assert code != 0
-    assert "the core cannot be compiled" in said
-    assert names == []
+    assert (code != 0, names) == (True, [])
+    assert "the core cannot be compiled: expected a C compiler, got no /nowhere/cc" in said
+
+
+def test_what_can_be_compiled_and_fails_is_an_error(checkout: Path) -> None:
+    code, said, names = build(checkout, **BROKEN_COMPILER)
+    assert (code != 0, names) == (True, [])
+    assert "MCP_AUTHZ_COMPILE=off goes on without" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
@@ -65,8 +66,11 @@ class Family:
     def metric(self) -> Metric:
         """What was counted. May be called from another thread."""
         metric = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
+        totals: Counter[Labels] = Counter()  # two names can have one label
         for values, count in list(self._counts.items()):
-            metric.add_metric([label(value) for value in values], count)
+            totals[tuple([label(value) for value in values])] += count
+        for values, count in totals.items():
+            metric.add_metric(values, count)
         return metric
 
     def _vetted(self, values: Labels) -> Labels:

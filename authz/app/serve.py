@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from authz import COMPILED
 from authz.app import wiring
 from authz.app.admin import AdminServer, Limits, ResourceMetadata, Token, read_token
 from authz.app.approvals.options import from_settings, webhook
@@ -138,6 +139,7 @@ class Service:
 
     async def run(self, say: Callable[[str], None]) -> None:
         """Serve until told to stop; `say` gets the one ready line. Raises SettingsError if it cannot listen."""
+        _log.info("core: %s", "compiled" if COMPILED else "interpreted, at half the speed")
         try:
             if self._shared:
                 await self._shared.start()

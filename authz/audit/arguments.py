@@ -95,7 +95,7 @@ def _canonical(arguments: JsonObject) -> bytes:
             encoded = _encode(arguments)  # a fifth of what the standard library takes, and the same for ASCII
         except UnicodeEncodeError:
             encoded = b"\xff"  # a lone surrogate, which the standard library escapes
-        if encoded.isascii():
+        if encoded.isascii() and b"\x7f" not in encoded:
             return encoded
     return _dump(arguments).encode()
 

@@ -175,7 +175,7 @@ def _shadow(shadowed: Shadowed) -> dict[str, str]:
 
 def _dump(line: Line) -> bytes:
     if line.arguments is None:  # in which any number may be
-        encoded = encode_line(line)  # five times as fast as the standard library, and leaves text as it is
+        encoded = encode_line(line)  # five times as fast as the standard library, and leaves text as it is, also DEL
         if encoded.isascii() and b"\x7f" not in encoded:
             return encoded + b"\n"
     return _dump_any(asdict(line))
@@ -183,8 +183,7 @@ def _dump(line: Line) -> bytes:
 
 def _dump_any(said: Mapping[str, Any]) -> bytes:
     kept = {name: value for name, value in said.items() if value or (value == 0 and name in _ALWAYS)}
-    # DEL is the one control character that ASCII JSON leaves as it is; it can only stand inside a string.
-    return json.dumps(kept, separators=(",", ":")).encode().replace(b"\x7f", b"\\u007f") + b"\n"
+    return json.dumps(kept, separators=(",", ":")).encode() + b"\n"
 
 
 def _rfc3339(seconds: float) -> str:

@@ -55,6 +55,7 @@ class Index(Generic[B]):
             first, *_, last = glob.split("*")
             self._by_ends.setdefault((first, last), []).append(glob)
         self._lengths = sorted({(len(first), len(last)) for first, last in self._by_ends})
+        self._outer: dict[str, frozenset[str]] = {}  # by glob, once it was asked for
 
     def __bool__(self) -> bool:
         return bool(self.exact or self.globs)
@@ -70,7 +71,7 @@ class Index(Generic[B]):
             return (block,)
         if not self.globs:
             return ()
-        return tuple(self.globs[glob] for glob in _innermost(self._matching(name)))
+        return tuple(self.globs[glob] for glob in self._innermost(self._matching(name)))
 
     def find_all(self, name: str) -> tuple[B, ...]:
         """Every block that matches `name`, nested or not: how a baseline applies (policies/README.md 7)."""
@@ -83,7 +84,7 @@ class Index(Generic[B]):
         if "*" not in glob:
             return ()
         matching = self._matching(glob)
-        outer = _innermost(matching)
+        outer = self._innermost(matching)
         found = [block for name, block in self.exact.items() if glob_matches(glob, name)]
         for name, block in self.globs.items():
             # One that crosses those that govern all of them only comes beside these.
@@ -107,12 +108,19 @@ class Index(Generic[B]):
                 found += [glob for glob in candidates if glob_matches(glob, name)]
         return found
 
+    def _innermost(self, globs: list[str]) -> list[str]:
+        """Those in which no other is nested."""
+        if len(globs) < 2:
+            return globs
+        outer = frozenset().union(*[self._outer_of(glob) for glob in globs])
+        return [glob for glob in globs if glob not in outer]
 
-def _innermost(globs: list[str]) -> list[str]:
-    """Those in which no other is nested."""
-    if len(globs) < 2:
-        return globs
-    return [glob for glob in globs if not any(is_nested(other, glob) for other in globs)]
+    def _outer_of(self, glob: str) -> frozenset[str]:
+        """The globs that `glob` is nested in."""
+        found = self._outer.get(glob)
+        if found is None:
+            found = self._outer[glob] = frozenset(outer for outer in self.globs if is_nested(glob, outer))
+        return found
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 import pytest
 
 os.environ.setdefault("MCP_AUTHZ_INTERPRETED", "1")
+# Between fork and exec of a child process gRPC would begin anew with descriptors that are closed, and end it (seen once
+# in some thousand children; https://github.com/grpc/grpc/blob/master/doc/fork_support.md).
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

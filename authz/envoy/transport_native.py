@@ -94,8 +94,6 @@ class _Front:
         self._max_message = max_message
         self._loop = asyncio.get_running_loop()
         self._waiter: threading.Thread | None = None
-        self._looking = threading.Lock()  # held while the loop looks for events itself
-        self._looking.acquire()
         self._draining = False
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()  # cancelled, and not yet at their end
@@ -110,28 +108,14 @@ class _Front:
         self._waiter.start()
 
     def _wait(self) -> None:
-        """In the thread: asleep until something arrives or the front is closed, and while the loop looks itself."""
+        """In the thread: asleep until something arrives or the front is closed."""
         while (events := self._wire.recv_batch(_BATCH)) is not None:
             try:
                 self._loop.call_soon_threadsafe(self._take, events)
             except RuntimeError:  # the loop was closed and nobody had stopped us
                 self._wire.close()
-            else:
-                self._looking.acquire()
 
     def _take(self, events: Sequence[Event]) -> None:
-        """On the loop: begin these calls, then those that came meanwhile, without a word to the thread in between."""
-        more: Sequence[Event] | None = None
-        try:
-            self._begin(events)
-            more = self._wire.recv_batch(_BATCH, 0)
-        finally:
-            if more:
-                self._loop.call_soon(self._take, more)
-            else:
-                self._looking.release()
-
-    def _begin(self, events: Sequence[Event]) -> None:
         ready: list[tuple[int, bytes]] = []
         since = 0.0
         try:

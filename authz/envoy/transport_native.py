@@ -96,6 +96,7 @@ class _Front:
         self._waiter: threading.Thread | None = None
         self._draining = False
         self._calls: dict[int, asyncio.Task[None]] = {}
+        self._ready: list[tuple[int, bytes]] = []  # answers of calls that had to wait
         self._ending: set[asyncio.Task[None]] = set()  # cancelled, and not yet at their end
         table: dict[str, Start] = {f"/{name}": functools.partial(self._answer, of) for name, of in served.unary.items()}
         table |= {f"/{name}": functools.partial(self._tell, of) for name, of in served.streams.items()}
@@ -170,7 +171,9 @@ class _Front:
 
     async def _answer_later(self, answer: Awaitable[bytes], call: int) -> None:
         try:
-            self._wire.respond(call, await answer)
+            self._ready.append((call, await answer))
+            if len(self._ready) == 1:  # what a store answers at once, for many calls, leaves at once
+                self._loop.call_soon(self._send, self._ready)
         except asyncio.CancelledError:
             self._wire.fail(call, _CANCELLED, "")
             raise

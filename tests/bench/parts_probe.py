@@ -28,6 +28,7 @@ from tests.bench.question import tool_call
 from tests.bench.suites.parts import ANSWER, MESSAGE, POLICY, READ, RECORDS
 
 CALLS = 4000
+LAPS = 4  # the quickest counts: a shared machine is slow for a while and quick again
 BATCH = 200  # calls after which the audit thread gets its turn: its queue must not overflow
 
 
@@ -56,16 +57,14 @@ async def probe(audit: AuditFile) -> dict[str, float]:
     bare = engine(Shape.TOOLS, 100, lambda metrics: ())
     recorded = engine(Shape.TOOLS, 100, lambda metrics: (audit, metrics))
     wire, start = tool_call(), time.time_ns()
-    asked = [requests(start + lap * CALLS, CALLS) for lap in range(4)]
+    asked = [requests(start + lap * CALLS, CALLS) for lap in range(2 * LAPS)]
     reply = await bare.check(requests(start - 1, 1)[0])
     limits = BodyLimits()
     read = each(lambda number: decode_check_request(wire.fill(number), "unix")) - each(wire.fill)
     message = each(lambda number: decode(asked[0][number], limits))
     answer = each(lambda number: encode(reply))
-    await checks(bare, asked[0])
-    await checks(recorded, asked[1], audit)
-    decided = await checks(bare, asked[2])
-    whole = await checks(recorded, asked[3], audit)
+    laps = [(await checks(bare, asked[lap]), await checks(recorded, asked[LAPS + lap], audit)) for lap in range(LAPS)]
+    decided, whole = (min(took) for took in zip(*laps, strict=True))
     return {READ: read, MESSAGE: message, POLICY: decided - message, RECORDS: whole - decided, ANSWER: answer}
 
 

@@ -184,9 +184,14 @@ class AuditFile:
                 self._wake.wait()
             self._asleep = False
             self._wake.clear()
-        if self._deadline is None:
+        if self._deadline is None and self._waiting < _MANY:
             time.sleep(_LINGER)
         return True
+
+    @property
+    def _waiting(self) -> int:
+        """How many records are queued."""
+        return len(self._allowed.records) + len(self._denied.records)
 
     def _wait(self, seconds: float) -> None:
         """Wait before the next try; a reopening or the end cuts it short."""
@@ -206,7 +211,7 @@ class AuditFile:
             line = self._encoded(self._queues[effect].take(), effect)
             size += len(line)
             lines.append(line)
-            if len(lines) % (_LONG_BREATH if len(allowed) + len(denied) > _MANY else _BREATH) == 0:
+            if len(lines) % (_LONG_BREATH if self._waiting > _MANY else _BREATH) == 0:
                 time.sleep(0.00005)
         return b"".join(lines)
 

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,12 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling le
                 raise RuntimeError(f"the core cannot be compiled: {missing}")
             self.app.display_warning(f"not compiled, so a decision takes twice as long: {missing}")
             return False
-        # A process of its own: mypyc ends its process where a file does not compile, and setuptools changes it.
-        sources = self._sources(root)
+        sources = sources_of(root, self.config)
         digests = {
             Path(source).relative_to("authz").as_posix(): hashlib.sha256((root / source).read_bytes()).hexdigest()
             for source in sources
         }
+        # A process of its own: mypyc ends its process where a file does not compile, and setuptools changes it.
         command = [sys.executable, __file__, str(built), *sources]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
@@ -75,12 +75,13 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling le
         (built / "lib" / "authz" / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         return True
 
-    def _sources(self, root: Path) -> list[str]:
-        """The files that `compiled` names and `interpreted` does not, as paths below `root`."""
-        named, spared = (
-            {path for pattern in self.config[key] for path in root.glob(pattern)} for key in ("compiled", "interpreted")
-        )
-        return sorted(str(path.relative_to(root)) for path in named - spared)
+
+def sources_of(root: Path, config: Mapping[str, Any]) -> list[str]:
+    """The files that `compiled` names and `interpreted` does not, as paths below `root`."""
+    named, spared = (
+        {path for pattern in config[key] for path in root.glob(pattern)} for key in ("compiled", "interpreted")
+    )
+    return sorted(str(path.relative_to(root)) for path in named - spared)
 
 
 def missing_tool() -> str:

@@ -14,11 +14,13 @@ import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from msgspec import Struct
 
 from authz import COMPILED, compiled
+from hatch_build import sources_of
 
 ROOT = Path(__file__).parents[1]
 SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
@@ -27,13 +29,10 @@ HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["bu
 ]
 
 
-def sources() -> Iterator[Path]:
-    """The files that are compiled."""
-    named, spared = ({path for pattern in HOOK[key] for path in ROOT.glob(pattern)} for key in HOOK if key != REQUIRE)
-    return iter(sorted(named - spared))
-
-
-REQUIRE = "require-runtime-dependencies"
+def modules() -> Iterator[ModuleType]:
+    """Those that are compiled."""
+    for source in sources_of(ROOT, HOOK):
+        yield importlib.import_module(".".join(Path(source).with_suffix("").parts).removesuffix(".__init__"))
 
 
 # --------------------------------------------------------------------------------------------- which of them runs
@@ -114,11 +113,9 @@ def test_the_program_says_which_it_is() -> None:
 
 def test_no_class_that_msgspec_makes_is_compiled() -> None:
     """mypyc does not pass the words of a class on: it would be neither frozen nor out of the collector's sight."""
-    for path in sources():
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        module = importlib.import_module(name)
-        own = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == name]
-        assert not [one for one in own if issubclass(one, Struct)], path
+    for module in modules():
+        own = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__]
+        assert not [one for one in own if issubclass(one, Struct)], module
 
 
 def test_every_pattern_names_a_file() -> None:
@@ -128,9 +125,8 @@ def test_every_pattern_names_a_file() -> None:
 
 @pytest.mark.skipif(not COMPILED, reason="for `make test-compiled`")
 def test_all_of_it_is_compiled() -> None:
-    for path in sources():
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        assert str(importlib.import_module(name).__file__).endswith(SUFFIX)
+    for module in modules():
+        assert str(module.__file__).endswith(SUFFIX)
 
 
 # --------------------------------------------------------------------------------------------- what is built

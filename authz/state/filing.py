@@ -48,5 +48,5 @@ def take_back(
 
 def put_back(states: Iterable[tuple[Counter, tuple[Any, ...]]]) -> None:
     """Undo `take_back`."""
-    for counter, state in list(states)[::-1]:
+    for counter, state in list(states)[::-1]:  # mypyc 2.4 fails at reversed() here
         counter.restore(state)

@@ -75,7 +75,7 @@ class Table:
         """End of an attempt: of the counters that `find` made, those in `charged` stay."""
         if not self._born:
             return
-        for home, key in self._born[::-1]:  # members before their family
+        for home, key in self._born[::-1]:  # members before their family; mypyc 2.4 fails at reversed() here
             counter = home[key]
             if counter not in charged:
                 self._forget(home, key)
